@@ -1,0 +1,43 @@
+"""A trained text classifier as a thing: a folder on disk (the bundle), a predictor in memory.
+
+This room knows numpy, tokenizers, ONNX Runtime and the classical libraries. It knows no torch, no HTTP and
+no SQL, so it can be copied beside a model and run anywhere.
+
+Usage::
+
+    from classifier import Classifier
+
+    model = Classifier.load("var/models/news-v7")
+    model.predict(["Shares fell in London."])      # (1, len(model.labels)) float32
+"""
+
+from classifier.bundle import seal_bundle
+from classifier.description import Description
+from classifier.errors import (
+    BundleDamaged,
+    BundleError,
+    BundleIncomplete,
+    BundleUntrusted,
+    BundleVersionUnknown,
+    ClassifierError,
+    GoldenMismatch,
+    PredictionFailed,
+)
+from classifier.predictor import Classifier, Predictions
+from classifier.runtime import Encoded
+
+__all__ = [
+    "BundleDamaged",
+    "BundleError",
+    "BundleIncomplete",
+    "BundleUntrusted",
+    "BundleVersionUnknown",
+    "Classifier",
+    "ClassifierError",
+    "Description",
+    "Encoded",
+    "GoldenMismatch",
+    "PredictionFailed",
+    "Predictions",
+    "seal_bundle",
+]

@@ -1,0 +1,102 @@
+"""Classical pipelines: scikit-learn kept as skops, CatBoost in its own format. Never a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from classifier.description import Description
+from classifier.errors import BundleDamaged, BundleIncomplete, BundleUntrusted, PredictionFailed
+from classifier.runtime import Encoded
+
+VECTORIZER_FILE = "vectorizer.skops"
+_TINY = 1e-12
+
+
+class ClassicalModel:
+    """Base of the classical kinds: reads whole texts, counts words, gives log-probabilities as logits."""
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Nothing to tokenise: words are counted so that the answer can say how long a text was."""
+        return [Encoded(text, (), len(text.split()), truncated=False) for text in texts]
+
+    def logits(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
+        """Log-probabilities, so that temperature scaling means the same for every kind."""
+        try:
+            probabilities = self._predict_proba([item.text for item in batch])
+        except Exception as error:  # scikit-learn and CatBoost raise types of their own
+            raise PredictionFailed(f"the classical pipeline failed on {len(batch)} texts: {error}") from error
+        logits: NDArray[np.float32] = np.log(np.clip(probabilities, _TINY, 1.0)).astype(np.float32)
+        return logits
+
+    def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+
+class SklearnModel(ClassicalModel):
+    """The `sklearn` kind: one skops pipeline from text to `predict_proba`, its classes in the order of the labels."""
+
+    def __init__(self, folder: Path, description: Description) -> None:
+        self._pipeline = load_skops(folder / description.model_file)
+
+    def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
+        return np.asarray(self._pipeline.predict_proba(texts), dtype=np.float64)
+
+
+class CatBoostModel(ClassicalModel):
+    """The `catboost` kind: a skops vectoriser and a CatBoost classifier in its own format."""
+
+    def __init__(self, folder: Path, description: Description, threads: int | None) -> None:
+        from catboost import (
+            CatBoostClassifier,
+            CatBoostError,
+        )  # an extra: bundles of other kinds need not have it
+
+        self._vectorizer = load_skops(folder / VECTORIZER_FILE)
+        self._threads = threads or -1
+        path = folder / description.model_file
+        if not path.is_file():
+            raise BundleIncomplete(f"{path} is missing")
+        self._model = CatBoostClassifier()
+        try:
+            self._model.load_model(str(path))
+        except CatBoostError as error:
+            raise BundleDamaged(f"{path} is not a CatBoost model: {error}") from None
+
+    def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
+        features = self._vectorizer.transform(texts)
+        return np.asarray(self._model.predict_proba(features, thread_count=self._threads), dtype=np.float64)
+
+
+def save_skops(estimator: Any, path: Path) -> None:
+    """Write a scikit-learn estimator as skops, which unlike a pickle cannot run code on loading."""
+    import skops.io
+
+    skops.io.dump(estimator, path)
+
+
+def load_skops(path: Path) -> Any:
+    """Load a skops file that holds nothing but scikit-learn's, numpy's and scipy's own types.
+
+    Raises:
+        BundleIncomplete: the file is missing.
+        BundleUntrusted: it holds another type, which could run code on loading.
+        BundleDamaged: it cannot be read.
+    """
+    import skops.io
+
+    if not path.is_file():
+        raise BundleIncomplete(f"{path} is missing")
+    try:
+        unknown = skops.io.get_untrusted_types(file=path)
+        if unknown:
+            raise BundleUntrusted(f"{path} holds types that are not trusted: {', '.join(unknown)}")
+        return skops.io.load(path, trusted=[])
+    except BundleUntrusted:
+        raise
+    except Exception as error:  # zip, JSON and constructor errors alike mean an unreadable file
+        raise BundleDamaged(f"{path} is not a readable skops file: {error}") from None

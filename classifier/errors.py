@@ -1,0 +1,45 @@
+"""Everything this room can raise.
+
+ClassifierError
+ ├── BundleError                 the folder is not a usable bundle
+ │    ├── BundleIncomplete       a file is missing, or one is there that nobody listed
+ │    ├── BundleDamaged          a file's hash or content is not what the manifest says
+ │    ├── BundleVersionUnknown   the format is newer or older than this code reads
+ │    ├── BundleUntrusted        not signed, or signed with another key
+ │    └── GoldenMismatch         the model does not give the probabilities it was shipped with
+ └── PredictionFailed            the model could not run on these texts
+"""
+
+from __future__ import annotations
+
+
+class ClassifierError(Exception):
+    """Base of every error of this package."""
+
+
+class BundleError(ClassifierError):
+    """The folder is not a usable bundle; the message names the file."""
+
+
+class BundleIncomplete(BundleError):
+    """A file that the manifest lists is missing, or an unlisted one is present."""
+
+
+class BundleDamaged(BundleError):
+    """A file's SHA-256 or its content is not what the manifest says."""
+
+
+class BundleVersionUnknown(BundleError):
+    """The bundle's format version is not one that this code reads."""
+
+
+class BundleUntrusted(BundleError):
+    """A signing key is set, and the bundle is unsigned or signed with another key."""
+
+
+class GoldenMismatch(BundleError):
+    """The loaded model does not give the golden probabilities."""
+
+
+class PredictionFailed(ClassifierError):
+    """The runtime could not compute probabilities for a batch."""

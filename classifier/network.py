@@ -1,0 +1,87 @@
+"""A network: ONNX Runtime and a fast tokenizer, with padding to the longest text of each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from classifier.description import Description
+from classifier.errors import BundleDamaged, BundleIncomplete, PredictionFailed
+from classifier.runtime import Encoded
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class NetworkModel:
+    """The `onnx` kind of bundle."""
+
+    def __init__(self, folder: Path, description: Description, threads: int | None) -> None:
+        self._tokenizer = _load_tokenizer(folder / TOKENIZER_FILE)
+        self._session = _load_session(folder / description.model_file, threads)
+        self._inputs = {tensor.name for tensor in self._session.get_inputs()}
+        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        # A network without a stated maximum would read texts longer than its position table.
+        self._max_length = description.max_length or 512
+        self._pad_id = self._tokenizer.token_to_id("[PAD]") or 0
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Tokenise; texts longer than the maximum are cut after counting, so that the count tells by how much."""
+        encoded = []
+        for text, whole in zip(
+            texts, self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False), strict=True
+        ):
+            tokens = len(whole) + self._special_tokens
+            truncated = tokens > self._max_length
+            if truncated:
+                whole.truncate(self._max_length - self._special_tokens)
+            ids = self._tokenizer.post_process(whole, add_special_tokens=True).ids
+            encoded.append(Encoded(text, tuple(ids), tokens, truncated))
+        return encoded
+
+    def logits(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
+        """One forward pass over the padded batch."""
+        width = max(len(item.ids) for item in batch)
+        ids = np.full((len(batch), width), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(batch), width), dtype=np.int64)
+        for row, item in enumerate(batch):
+            ids[row, : len(item.ids)] = item.ids
+            mask[row, : len(item.ids)] = 1
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        try:
+            outputs = self._session.run(None, {name: feeds[name] for name in self._inputs})
+        except Exception as error:  # ONNX Runtime raises many types of its own, none of them public
+            raise PredictionFailed(
+                f"ONNX Runtime failed on {len(batch)} texts of up to {width} tokens: {error}"
+            ) from error
+        logits: NDArray[np.float32] = np.asarray(outputs[0], dtype=np.float32)
+        return logits
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise BundleIncomplete(f"{path} is missing")
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise BundleDamaged(f"{path} is not a tokenizer: {error}") from None
+    # A tokenizer.json may carry padding and truncation of its own; here the batch decides.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _load_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    if not path.is_file():
+        raise BundleIncomplete(f"{path} is missing")
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # see NetworkModel.logits
+        raise BundleDamaged(f"{path} is not a model that ONNX Runtime can run: {error}") from None

@@ -1,0 +1,131 @@
+"""`Classifier`: a bundle in memory, ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier.batches import DEFAULT_BATCH_TOKENS, cut_batches
+from classifier.classical import CatBoostModel, SklearnModel
+from classifier.description import Description
+from classifier.golden import compare_golden, read_golden
+from classifier.manifest import verify_manifest
+from classifier.network import NetworkModel
+from classifier.runtime import Encoded, Model, Probabilities, softmax
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What the model says of n texts, in their order."""
+
+    probabilities: Probabilities
+    """(n, labels) float32, columns in the order of `Classifier.labels`; each row sums to 1."""
+    tokens: list[int]
+    """Tokens of each whole text, before any cut."""
+    truncated: list[bool]
+    """Whether the model read less than the whole text."""
+
+
+class Classifier:
+    """A trained text classifier. Thread-safe; holds no state between calls.
+
+    Usage::
+
+        classifier = Classifier.load(folder, signing_key=key)   # verified and golden-checked
+        classifier.predict(texts)                               # (n, labels) float32
+        encoded = classifier.encode(texts)                      # or in two steps, so that a server
+        classifier.infer(encoded)                               # can batch between them
+    """
+
+    def __init__(
+        self, description: Description, model: Model, *, folder: Path, manifest: dict[str, Any]
+    ) -> None:
+        self.description = description
+        self.folder = folder
+        self.manifest = manifest
+        self._model = model
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        signing_key: str | None = None,
+        threads: int | None = None,
+        verify: bool = True,
+    ) -> Classifier:
+        """Load a bundle.
+
+        Args:
+            folder: the bundle.
+            signing_key: refuse a bundle that is not signed with this key.
+            threads: threads of one inference; None lets the runtime take every core.
+            verify: False skips hashes and golden texts, for a bundle that is still being made.
+
+        Raises:
+            BundleError: missing, damaged, unknown, untrusted, or not computing what it should; names the file.
+        """
+        folder = Path(folder)
+        manifest = verify_manifest(folder, signing_key=signing_key) if verify else {}
+        description = Description.read(folder)
+        classifier = cls(
+            description, _load_model(folder, description, threads), folder=folder, manifest=manifest
+        )
+        if verify:
+            classifier.check_golden()
+        return classifier
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label names in the order of the probability columns."""
+        return self.description.labels
+
+    @property
+    def max_length(self) -> int | None:
+        """Tokens that the model reads; None when it reads everything."""
+        return self.description.max_length
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Prepare texts, in order; about 50 µs a text, and the interpreter lock is free meanwhile."""
+        return self._model.encode(texts)
+
+    def infer(self, batch: Sequence[Encoded]) -> Probabilities:
+        """Run one batch as it is, padded to its longest text; (n, labels) float32.
+
+        Raises:
+            PredictionFailed: the runtime could not run it.
+        """
+        if not batch:
+            return np.zeros((0, len(self.labels)), dtype=np.float32)
+        return softmax(self._model.logits(batch), self.description.temperature)
+
+    def predict(self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Probabilities:
+        """Probabilities of texts; (n, labels) float32, rows in the order of `texts`."""
+        return self.classify(texts, batch_tokens=batch_tokens).probabilities
+
+    def classify(self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Predictions:
+        """Probabilities with token counts; run in batches of like length, at most `batch_tokens` padded tokens each."""
+        encoded = self.encode(texts)
+        probabilities = np.zeros((len(encoded), len(self.labels)), dtype=np.float32)
+        for batch in cut_batches([item.cost for item in encoded], batch_tokens):
+            probabilities[batch] = self.infer([encoded[index] for index in batch])
+        return Predictions(
+            probabilities, [item.tokens for item in encoded], [item.truncated for item in encoded]
+        )
+
+    def check_golden(self) -> None:
+        """Raise GoldenMismatch unless the golden texts get their probabilities."""
+        texts, expected, tolerance = read_golden(self.folder)
+        compare_golden(self.folder, self.predict(texts), expected, tolerance)
+
+
+def _load_model(folder: Path, description: Description, threads: int | None) -> Model:
+    if description.kind == "onnx":
+        return NetworkModel(folder, description, threads)
+    if description.kind == "catboost":
+        return CatBoostModel(folder, description, threads)
+    return SklearnModel(folder, description)

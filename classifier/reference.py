@@ -1,0 +1,68 @@
+"""`reference.parquet`: the held-out texts and what the model said of them, which monitoring compares with.
+
+One row a text. Columns: `text`, `label` (true), `predicted`, `confidence` (probability of `predicted`), `tokens`
+(of the whole text), `truncated`, and `p_<label>` for each label. Written by training, read by monitoring; it
+needs pandas and pyarrow, which serving does not have, so nothing else of this room imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import BundleDamaged, BundleIncomplete
+from classifier.predictor import Predictions
+
+if TYPE_CHECKING:
+    import pandas
+
+REFERENCE_FILE = "reference.parquet"
+PROBABILITY_PREFIX = "p_"
+COLUMNS = ("text", "label", "predicted", "confidence", "tokens", "truncated")
+
+
+def reference_frame(
+    texts: Sequence[str], true_labels: Sequence[str], predictions: Predictions, labels: Sequence[str]
+) -> pandas.DataFrame:
+    """The reference profile of held-out texts as a data frame; `labels` in the order of the probability columns."""
+    import pandas as pd
+
+    best = predictions.probabilities.argmax(axis=1)
+    columns: dict[str, Any] = {
+        "text": list(texts),
+        "label": list(true_labels),
+        "predicted": [labels[i] for i in best],
+        "confidence": predictions.probabilities.max(axis=1),
+        "tokens": predictions.tokens,
+        "truncated": predictions.truncated,
+    }
+    for position, label in enumerate(labels):
+        columns[PROBABILITY_PREFIX + label] = predictions.probabilities[:, position]
+    return pd.DataFrame(columns)
+
+
+def write_reference(folder: Path, frame: pandas.DataFrame) -> None:
+    """Write `reference.parquet` into `folder`."""
+    frame.to_parquet(folder / REFERENCE_FILE, index=False)
+
+
+def read_reference(folder: Path) -> pandas.DataFrame:
+    """Read `reference.parquet` of a bundle.
+
+    Raises:
+        BundleIncomplete: the file is missing.
+        BundleDamaged: it cannot be read, or lacks a column.
+    """
+    import pandas as pd
+
+    path = folder / REFERENCE_FILE
+    if not path.is_file():
+        raise BundleIncomplete(f"{path} is missing: this model has no reference profile to compare with")
+    try:
+        frame = pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise BundleDamaged(f"{path} cannot be read: {error}") from None
+    if missing := [name for name in COLUMNS if name not in frame.columns]:
+        raise BundleDamaged(f"{path} lacks the column {missing[0]!r}")
+    return frame

@@ -1,0 +1,1 @@
+"""The circle once round, through commands and HTTP only."""

@@ -1,0 +1,1 @@
+"""The champion is watched: windows, drift, accuracy from delayed labels, verdict, report."""

@@ -1,0 +1,272 @@
+"""`PredictionStore`: writes predictions and feedback, reads windows of them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, create_engine, event, func, insert, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from stores.errors import PredictionStoreError
+from stores.predictions.migrate import migrate
+from stores.predictions.schema import feedback, predictions
+
+_IDS_PER_QUERY = 500
+
+
+def new_prediction_id() -> str:
+    """A new id of 32 hexadecimal digits; ids sort by the time they were made, which keeps the index compact."""
+    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answered text."""
+
+    text: str
+    label: str
+    score: float
+    scores: Mapping[str, float]
+    """Label → probability, for all labels."""
+    tokens: int
+    truncated: bool
+    model_name: str
+    model_version: str
+    model_alias: str | None = None
+    request_id: str | None = None
+    source: str = "live"
+    """`live` traffic, or a name of its own for traffic that monitoring should not count."""
+    id: str = field(default_factory=new_prediction_id)
+    created_at: float = field(default_factory=time.time)
+    """Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPrediction(Prediction):
+    """A prediction as it is read: with the label that is true, as far as anybody has said."""
+
+    true_label: str | None = None
+    labelled_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackResult:
+    """What became of feedback."""
+
+    accepted: int
+    """Items whose prediction is known, repeated ones included."""
+    unknown: list[str]
+    """Ids of no prediction, in the order given."""
+
+
+class PredictionStore:
+    """The prediction store. Thread-safe; one engine a process.
+
+    Usage::
+
+        store = PredictionStore.open(PredictionSettings().url)
+        store.add([Prediction(...)])
+        store.add_feedback({prediction_id: "sport"})
+
+    Every method raises PredictionStoreError when the database cannot do what was asked; then nothing was written.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> PredictionStore:
+        """Connect, and bring the schema up to date; safe when several processes start at once."""
+        with _translated(url):
+            engine = _engine(url)
+            migrate(engine)
+        return cls(engine)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def add(self, rows: Sequence[Prediction]) -> None:
+        """Commit predictions in one transaction: all of them or none."""
+        if not rows:
+            return
+        values = [asdict(row) | {"scores": dict(row.scores)} for row in rows]
+        with self._write() as connection:
+            connection.execute(insert(predictions), values)
+
+    def add_feedback(
+        self, labels: Mapping[str, str], *, source: str = "api", at: float | None = None
+    ) -> FeedbackResult:
+        """Note the true labels of predictions, by id, in one transaction.
+
+        A label that is already in force is accepted and not written again; another label replaces it, and both
+        stay in the history.
+        """
+        at = time.time() if at is None else at
+        with self._write() as connection:
+            known = self._known(connection, list(labels))
+            current = self._labels_in_force(connection, known)
+            new = [
+                {"prediction_id": id_, "label": label, "source": source, "created_at": at}
+                for id_, label in labels.items()
+                if id_ in known and current.get(id_) != label
+            ]
+            if new:
+                connection.execute(insert(feedback), new)
+        return FeedbackResult(accepted=len(known), unknown=[id_ for id_ in labels if id_ not in known])
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def get(self, prediction_id: str) -> LabelledPrediction | None:
+        """One prediction, or None."""
+        with self._read() as connection:
+            row = connection.execute(_labelled().where(predictions.c.id == prediction_id)).first()
+        return LabelledPrediction(**row._mapping) if row else None
+
+    def window(
+        self,
+        since: float,
+        until: float,
+        *,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        source: str = "live",
+        limit: int | None = None,
+    ) -> list[LabelledPrediction]:
+        """Predictions with `since` <= created_at < `until`, newest first, with the label in force of each."""
+        query = _labelled().where(*_within(since, until, model_name, model_version, source))
+        query = query.order_by(predictions.c.created_at.desc()).limit(limit)
+        with self._read() as connection:
+            return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
+
+    def count(
+        self,
+        since: float,
+        until: float,
+        *,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        source: str = "live",
+    ) -> int:
+        """How many predictions `window` would find without a limit."""
+        query = select(func.count()).select_from(predictions)
+        query = query.where(*_within(since, until, model_name, model_version, source))
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def feedback_history(self, prediction_id: str) -> list[tuple[str, float]]:
+        """Every label that was given to a prediction, with its time, oldest first."""
+        query = (
+            select(feedback.c.label, feedback.c.created_at)
+            .where(feedback.c.prediction_id == prediction_id)
+            .order_by(feedback.c.id)
+        )
+        with self._read() as connection:
+            return [(row.label, row.created_at) for row in connection.execute(query)]
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with _translated(str(self.engine.url)), self.engine.connect() as connection:
+            connection = connection.execution_options(write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with _translated(str(self.engine.url)), self.engine.connect() as connection:
+            yield connection
+
+    @staticmethod
+    def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+        known: set[str] = set()
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            part = ids[start : start + _IDS_PER_QUERY]
+            known.update(
+                connection.execute(select(predictions.c.id).where(predictions.c.id.in_(part))).scalars()
+            )
+        return known
+
+    @staticmethod
+    def _labels_in_force(connection: Connection, known: set[str]) -> dict[str, str]:
+        ids, labels = sorted(known), {}
+        for start in range(0, len(ids), _IDS_PER_QUERY):
+            query = (
+                select(feedback.c.prediction_id, feedback.c.label)
+                .where(feedback.c.prediction_id.in_(ids[start : start + _IDS_PER_QUERY]))
+                .order_by(feedback.c.id)  # so that the newest wins in the dictionary
+            )
+            labels.update({row.prediction_id: row.label for row in connection.execute(query)})
+        return labels
+
+
+def _labelled() -> Select[Any]:
+    newest = (
+        select(feedback.c.prediction_id, func.max(feedback.c.id).label("id"))
+        .group_by(feedback.c.prediction_id)
+        .subquery("newest")
+    )
+    return (
+        select(predictions, feedback.c.label.label("true_label"), feedback.c.created_at.label("labelled_at"))
+        .outerjoin(newest, newest.c.prediction_id == predictions.c.id)
+        .outerjoin(feedback, feedback.c.id == newest.c.id)
+    )
+
+
+def _within(
+    since: float, until: float, model_name: str | None, model_version: str | None, source: str
+) -> list[Any]:
+    conditions = [
+        predictions.c.created_at >= since,
+        predictions.c.created_at < until,
+        predictions.c.source == source,
+    ]
+    if model_name is not None:
+        conditions.append(predictions.c.model_name == model_name)
+    if model_version is not None:
+        conditions.append(predictions.c.model_version == model_version)
+    return conditions
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5)
+    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's own BEGIN, below
+        cursor = connection.cursor()
+        # WAL: readers never wait for the writer. NORMAL: a killed process loses nothing that was committed.
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A write transaction takes its lock at once: upgrading a read lock later fails without waiting.
+        immediate = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        # Not str(error): it repeats the statement's parameters, and with them the texts.
+        reason = str(getattr(error, "orig", None) or type(error).__name__)
+        shown = make_url(url).render_as_string(hide_password=True)
+        raise PredictionStoreError(f"the prediction store at {shown} failed: {reason}") from error

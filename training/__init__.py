@@ -1,0 +1,1 @@
+"""A candidate becomes the champion: data → candidates → finetuning → evaluation → export → gate."""

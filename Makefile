@@ -1,0 +1,73 @@
+# Everything a user runs. `make` alone lists the targets. All state lives under .venv/ and var/.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# Weights and data of the quickstart come from packages: nothing asks a hub unless an experiment names one.
+export MLFLOW_DISABLE_TELEMETRY = true
+export DO_NOT_TRACK             = true
+export BENTOML_DO_NOT_TRACK     = True
+export TOKENIZERS_PARALLELISM  ?= true
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format serve monitor load benchmark image image-test ui lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+install: $(READY) ## make .venv with every pinned dependency
+
+$(READY): requirements/all.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else f"Python 3.11 to 3.13 is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/all.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: $(READY) ## the whole circle once: train, register, serve, watch
+	$(BIN)/python -m demo
+
+test: $(READY) ## every test
+	$(BIN)/python -m pytest
+
+test-fast: $(READY) ## the tests that neither train a network nor start a server
+	$(BIN)/python -m pytest -m "not slow and not journey"
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put imports and lines in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+train: $(READY) ## train and compare the quickstart candidates
+	$(BIN)/python -m training run quickstart
+
+serve: $(READY) ## serve the champion on http://127.0.0.1:3000
+	$(BIN)/bentoml serve --host 127.0.0.1 --port 3000
+
+monitor: $(READY) ## compare live traffic with the champion's reference, once
+	$(BIN)/python -m monitoring check
+
+load: $(READY) ## a minute of mixed load on the service that runs on port 3000
+	$(BIN)/python -m load.run
+
+ui: $(READY) ## MLflow's pages on http://127.0.0.1:5000
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/var/mlflow.db}"
+
+image: ## build the serving image
+	deploy/image build
+
+image-test: $(READY) ## build the serving image, run it as in production, classify over HTTP
+	deploy/image test
+
+lock: $(READY) ## make the lock files anew from pyproject.toml
+	PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
+
+clean: ## remove .venv; var/, with models and predictions, stays
+	rm -rf $(VENV)

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Makes the lock files anew from pyproject.toml: every package that an install pulls in, with its hashes.
+# `all` is the development and test environment; the others are what one room needs in production.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+lock() {
+  local name=$1
+  shift
+  uv pip compile pyproject.toml "$@" --universal --python-version 3.11 --generate-hashes --no-annotate \
+    --no-header --override requirements/overrides.txt --constraint requirements/constraints.txt --quiet --output-file "requirements/$name.lock" >/dev/null
+}
+
+lock all requirements/torch-needs.in --extra service --extra batch --extra training --extra monitoring \
+  --extra load --extra dev
+lock service --extra service -c requirements/all.lock
+lock catboost --extra service --extra catboost -c requirements/all.lock
+lock monitoring --extra monitoring -c requirements/all.lock

@@ -1,0 +1,38 @@
+"""What a client of the service does: classify texts, and later say what was true."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from rich.progress import track
+
+from demo.traffic import Labelled
+
+_TEXTS_PER_REQUEST = 8
+
+
+def classify(address: str, texts: Sequence[str]) -> dict[str, Any]:
+    """The service's answer for texts."""
+    response = httpx.post(f"{address}/classify", json={"text": list(texts)}, timeout=60)
+    response.raise_for_status()
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def send(address: str, traffic: Sequence[Labelled], *, label_every: int, title: str) -> float:
+    """Classify `traffic`, and give feedback for every `label_every`-th text; returns the accuracy on all of it."""
+    correct = 0
+    for start in track(range(0, len(traffic), _TEXTS_PER_REQUEST), description=title):
+        part = traffic[start : start + _TEXTS_PER_REQUEST]
+        predictions = classify(address, [item.text for item in part])["predictions"]
+        correct += sum(answer["label"] == item.label for answer, item in zip(predictions, part, strict=True))
+        labels = [
+            {"id": answer["id"], "label": item.label}
+            for position, (answer, item) in enumerate(zip(predictions, part, strict=True), start)
+            if position % label_every == 0
+        ]
+        if labels:
+            httpx.post(f"{address}/feedback", json={"feedback": labels}, timeout=60).raise_for_status()
+    return correct / len(traffic)

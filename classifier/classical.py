@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.description import Description
-from classifier.errors import BundleDamaged, BundleIncomplete, BundleUntrusted, PredictionFailed
+from classifier.errors import (
+    BundleDamaged,
+    BundleError,
+    BundleIncomplete,
+    BundleUntrusted,
+    PredictionFailed,
+)
 from classifier.runtime import Encoded
 
 VECTORIZER_FILE = "vectorizer.skops"

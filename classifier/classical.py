@@ -57,10 +57,12 @@ class CatBoostModel(ClassicalModel):
     """The `catboost` kind: a skops vectoriser and a CatBoost classifier in its own format."""
 
     def __init__(self, folder: Path, description: Description, threads: int | None) -> None:
-        from catboost import (
-            CatBoostClassifier,
-            CatBoostError,
-        )  # an extra: bundles of other kinds need not have it
+        try:
+            from catboost import CatBoostClassifier, CatBoostError
+        except ImportError:  # an extra: a server of networks does not carry it
+            raise BundleError(
+                f"{folder} is a CatBoost model, and catboost is not installed: pip install 'champion[catboost]'"
+            ) from None
 
         self._vectorizer = load_skops(folder / VECTORIZER_FILE)
         self._threads = threads or -1

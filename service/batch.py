@@ -1,0 +1,163 @@
+"""`python -m service.batch INPUT OUTPUT`: score a file with the champion, in constant memory; a killed run goes on.
+
+Examples::
+
+    python -m service.batch reviews.csv scored.csv
+    python -m service.batch reviews.parquet scored.parquet --text-column body --scores
+    python -m service.batch reviews.jsonl.gz scored.jsonl.gz --model-uri models:/news/7
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table as Grid
+
+from service.scoring.champion import ScoringModel, load_model
+from service.scoring.errors import ScoringError
+from service.scoring.job import Job, check_output, run_job
+from service.scoring.parts import Progress as Done
+from service.scoring.tables import ReadOptions, Table
+from stores.settings import SigningSettings, TrackingSettings
+
+_INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+
+@click.command(
+    help="Score the texts of INPUT into OUTPUT with the champion: CSV, TSV, JSONL (also .gz) or Parquet."
+)
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+@click.option("--text-column", default="text", show_default=True, help="The column to classify.")
+@click.option(
+    "--model-uri",
+    help="models:/NAME/VERSION, models:/NAME@ALIAS or a bundle's folder. Default: MODEL_URI, else the champion.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local"]),
+    default="local",
+    show_default=True,
+    help="Where the work runs; so far on this machine only.",
+)
+@click.option("--scores", is_flag=True, help="Add a column p_LABEL with the probability of each label.")
+@click.option("--prefix", default="", help="Put this before the names of the new columns.")
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
+@click.option("--restart", is_flag=True, help="Throw unfinished work away instead of going on with it.")
+@click.option(
+    "--chunk-rows",
+    default=4096,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Rows that are read, scored and made safe at a time.",
+)
+@click.option(
+    "--encoding", default="utf-8", show_default=True, help="Of CSV, TSV and JSONL; the output is UTF-8."
+)
+@click.option("--delimiter", help="Of CSV. Default: found in the header.")
+def main(
+    source: Path,
+    target: Path,
+    text_column: str,
+    model_uri: str | None,
+    engine: str,  # noqa: ARG001  the one choice that there is
+    scores: bool,
+    prefix: str,
+    overwrite: bool,
+    restart: bool,
+    chunk_rows: int,
+    encoding: str,
+    delimiter: str | None,
+) -> None:
+    """Read the options, run the job, say what came of it."""
+    reading = ReadOptions(text_column, chunk_rows, encoding=encoding, delimiter=delimiter)
+    job = Job(source, target, reading, prefix, scores, overwrite, restart)
+    console = Console(stderr=True)
+    tracking = TrackingSettings(model_uri=model_uri) if model_uri else TrackingSettings()
+    watcher = _Watcher(console)
+    try:
+        check_output(job)
+        model = load_model(tracking, SigningSettings())
+        if model.warning:
+            console.print(f"[yellow]{model.warning}[/yellow]")
+        with watcher.bar:
+            done = run_job(job, model, watcher)
+    except ScoringError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(
+            f"{error}. What is done is kept: the same command goes on from there"
+        ) from None
+    except KeyboardInterrupt:
+        console.print("Stopped. What is done is kept: the same command goes on from there.")
+        sys.exit(_INTERRUPTED)
+    console.print(_summary(job, model, done, watcher))
+
+
+class _Watcher:
+    """Keeps the progress bar up to date."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rows]:,} rows"),
+            TextColumn("{task.fields[rate]:,.0f} rows/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._console = console
+        self._task: TaskID | None = None
+        self.resumed_rows = 0
+        self._began = 0.0
+
+    def __call__(self, done: Done, table: Table) -> None:
+        if self._task is None:
+            self._began = time.monotonic()
+            self.resumed_rows = done.rows
+            if done.parts:
+                self._console.print(f"Going on after {done.rows:,} rows that are done.")
+            # Started at what is done already, so that the time left is reckoned from the speed of this run.
+            self._task = self.bar.add_task(
+                "scoring", total=table.total, completed=done.position, rows=done.rows, rate=0.0
+            )
+            return
+        self.bar.update(self._task, completed=done.position, rows=done.rows, rate=self.rate(done))
+
+    def rate(self, done: Done) -> float:
+        """Rows a second in this run."""
+        return (done.rows - self.resumed_rows) / max(time.monotonic() - self._began, 1e-9)
+
+
+def _summary(job: Job, model: ScoringModel, done: Done, watcher: _Watcher) -> Grid:
+    failed = sum(done.problems.values())
+    grid = Grid.grid(padding=(0, 2))
+    grid.add_row("output", str(job.target))
+    grid.add_row("model", str(model))
+    grid.add_row("rows", f"{done.rows:,}")
+    grid.add_row("scored", f"{done.rows - failed:,}")
+    grid.add_row("not scored", f"{failed:,}" + (", see the column " + job.prefix + "error" if failed else ""))
+    for problem, count in sorted(done.problems.items(), key=lambda item: -item[1]):
+        grid.add_row("", f"{count:,}: {problem}")
+    grid.add_row("speed", f"{watcher.rate(done):,.0f} rows/s")
+    return grid
+
+
+if __name__ == "__main__":
+    main()

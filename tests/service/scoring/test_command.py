@@ -1,0 +1,118 @@
+"""`python -m service.batch` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
+from tests.service.scoring.conftest import ROOT, BatchCommand
+from tests.support.bundles import bbc_part, registered
+
+MEMORY_ALLOWANCE_KB = 40_000
+"""What ten times the rows may take more: the allocator's slack, not the rows (200,000 are 30 MB of text alone)."""
+
+
+def write_rows(path: Path, count: int) -> Path:
+    texts = [text[:150] for text in bbc_part(2)[0]]
+    repeated = [f"{i} {texts[i % len(texts)]}" for i in range(count)]
+    if path.suffix == ".parquet":
+        # One row group, as other writers make them: reading must not take it whole.
+        pq.write_table(pa.table({"text": repeated}), path, row_group_size=count)
+    else:
+        path.write_text("".join(json.dumps({"text": t}) + "\n" for t in repeated), encoding="utf-8")
+    return path
+
+
+def peak_kb(batch: BatchCommand, source: Path, target: Path) -> int:
+    run = batch.start(source, target, "--overwrite")
+    assert run.stderr is not None
+    said = run.stderr.read()
+    _, status, usage = os.wait4(run.pid, 0)
+    run.returncode = os.waitstatus_to_exitcode(status)
+    run.stderr.close()
+    assert run.returncode == 0, said
+    return usage.ru_maxrss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extension", ["jsonl", "parquet"])
+def test_memory_does_not_grow_with_the_file(extension: str, batch: BatchCommand, tmp_path: Path) -> None:
+    few = write_rows(tmp_path / f"few.{extension}", 20_000)
+    many = write_rows(tmp_path / f"many.{extension}", 200_000)
+
+    small, big = (peak_kb(batch, source, tmp_path / f"out.{extension}") for source in (few, many))
+
+    assert big - small < MEMORY_ALLOWANCE_KB, (small, big)
+
+
+def test_it_says_what_it_did(batch: BatchCommand, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\nShares fell\n \nA goal\n", encoding="utf-8")
+
+    run = batch.run("in.csv", "out.csv")
+
+    assert run.returncode == 0, run.stderr
+    words = " ".join(run.stderr.split())
+    for part in ("model news version folder", "rows 3", "scored 2", "not scored 1", "1: no text", "rows/s"):
+        assert part in words
+
+
+def test_refusals_are_one_line_and_exit_1(batch: BatchCommand, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("body\nShares fell\n", encoding="utf-8")
+
+    for arguments, message in [
+        (("in.csv", "out.csv"), "no column 'text'"),
+        (("none.csv", "out.csv"), "there is no file none.csv"),
+        (("in.csv", "in.csv"), "is the input"),
+    ]:
+        run = batch.run(*arguments)
+        assert run.returncode == 1
+        assert message in run.stderr
+        assert "Traceback" not in run.stderr
+    missing = batch.run("in.csv", "out.csv", "--text-column", "body", MODEL_URI=str(tmp_path / "nowhere"))
+    assert missing.returncode == 1
+    assert "nowhere" in missing.stderr
+
+
+def test_the_champion_of_the_registry_scores_and_a_pin_is_honoured(
+    batch: BatchCommand, batch_bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in.csv").write_text("text\nShares fell\n", encoding="utf-8")
+    nothing = batch.run("in.csv", "early.csv", MODEL_URI="")
+    assert nothing.returncode == 1
+    assert "python -m training run" in nothing.stderr
+    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
+    registered(registry, batch_bundle)
+    registered(registry, batch_bundle, promote=False)
+
+    followed = batch.run("in.csv", "champion.csv", MODEL_URI="")
+    pinned = batch.run("in.csv", "pinned.csv", "--model-uri", "models:/news/2")
+    by_alias = batch.run("in.csv", "alias.csv", MODEL_URI="models:/news@champion")
+    absent = batch.run("in.csv", "absent.csv", "--model-uri", "models:/news/9")
+
+    assert "news version 1" in " ".join(followed.stderr.split())
+    assert "news version 2" in " ".join(pinned.stderr.split())
+    assert "news version 1" in " ".join(by_alias.stderr.split())
+    assert absent.returncode == 1
+    assert "no version 9" in absent.stderr
+    assert (tmp_path / "champion.csv").read_bytes() == (tmp_path / "pinned.csv").read_bytes()
+
+
+def test_importing_the_command_imports_neither_pyarrow_nor_torch() -> None:
+    code = "import sys, service.batch; print(sorted({'pyarrow', 'torch', 'pandas', 'mlflow'} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert run.stdout.strip() == "[]"

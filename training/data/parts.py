@@ -1,0 +1,88 @@
+"""`Part`: texts with their labels; `Splits`: the parts of a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from training.data.report import DataReport
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts and, in the same order, their labels."""
+
+    texts: list[str]
+    labels: list[str]
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.labels):
+            raise ValueError(f"{len(self.texts)} texts, but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return zip(self.texts, self.labels, strict=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over texts and labels in order, 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for line in self._lines():
+            digest.update(line.encode())
+        return digest.hexdigest()
+
+    def write_jsonl(self, path: Path) -> Path:
+        """Write one `{"text": …, "label": …}` a line; returns `path`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(self._lines())
+        return path
+
+    @classmethod
+    def read_jsonl(cls, path: Path) -> Part:
+        """Read what `write_jsonl` wrote."""
+        with path.open(encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        return cls([row["text"] for row in rows], [row["label"] for row in rows])
+
+    def _lines(self) -> Iterator[str]:
+        for text, label in self:
+            # ASCII: a text may hold line separators of Unicode, or half a surrogate pair, that UTF-8 cannot write.
+            yield json.dumps({"text": text, "label": label}) + "\n"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set divided; no text, nor a near copy of one, stands in two parts."""
+
+    train: Part
+    validation: Part
+    test: Part
+    reserve: Part
+    report: DataReport
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label, sorted; each occurs in each part that is not empty."""
+        return tuple(sorted(set(self.train.labels)))
+
+    def parts(self) -> dict[str, Part]:
+        """Name → part, in the order train, validation, test, reserve."""
+        return {
+            "train": self.train, "validation": self.validation, "test": self.test, "reserve": self.reserve,
+        }  # fmt: skip
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of all parts."""
+        return hashlib.sha256(
+            "".join(part.fingerprint for part in self.parts().values()).encode()
+        ).hexdigest()

@@ -1,0 +1,124 @@
+"""`DataReport`: what was read, what was dropped and why, and what each part holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from training.data.parts import Part
+
+if TYPE_CHECKING:
+    from training.data.loading import LoadedData, RowCounts
+
+QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """Figures of one data set and its split. Print it with rich, or take `as_dict` for a JSON file."""
+
+    source: str
+    rows: RowCounts
+    near_duplicate_groups: int
+    near_duplicates: int
+    """Texts in those groups; all of them are in train, none is held out."""
+    unused: int
+    """Texts that the shares of the split leave over."""
+    balance: dict[str, dict[str, int]]
+    """Part → label → texts."""
+    lengths: dict[str, tuple[int, ...]]
+    """Part → words of each text, in the order of the part."""
+    fingerprints: dict[str, str]
+    """Part → SHA-256 over its texts and labels."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label, sorted."""
+        return tuple(self.balance["train"])
+
+    def quantiles(self, part: str) -> dict[str, float]:
+        """Quantiles of the number of words of a part's texts; empty for an empty part."""
+        words = self.lengths[part]
+        if not words:
+            return {}
+        return {name: float(np.quantile(words, share)) for name, share in QUANTILES.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the single lengths, as JSON can write it."""
+        return {
+            "source": self.source,
+            "rows": asdict(self.rows),
+            "near_duplicate_groups": self.near_duplicate_groups,
+            "near_duplicates": self.near_duplicates,
+            "unused": self.unused,
+            "parts": {
+                name: {
+                    "texts": len(self.lengths[name]),
+                    "classes": counts,
+                    "words": self.quantiles(name),
+                    "fingerprint": self.fingerprints[name],
+                }
+                for name, counts in self.balance.items()
+            },
+        }
+
+    def __rich__(self) -> Group:
+        return Group(self._rows_table(), self._parts_table())
+
+    def _rows_table(self) -> Table:
+        table = Table(title=f"Rows of {self.source}", title_justify="left")
+        table.add_column("what became of them")
+        table.add_column("rows", justify="right")
+        table.add_row("read", f"{self.rows.read:,}")
+        for name, count in (
+            ("empty", self.rows.empty),
+            ("unlabelled", self.rows.unlabelled),
+            ("unreadable", self.rows.unreadable),
+            ("exact duplicates, dropped", self.rows.exact_duplicates),
+            ("copies with conflicting labels, dropped", self.rows.conflicting_labels),
+            ("left out by the limit or the split", self.rows.left_out + self.unused),
+            ("not UTF-8, read as Latin-1", self.rows.recoded),
+            (f"near-duplicates in {self.near_duplicate_groups} groups, train only", self.near_duplicates),
+        ):
+            table.add_row(name, f"{count:,}")
+        return table
+
+    def _parts_table(self) -> Table:
+        table = Table(title="Parts", title_justify="left")
+        table.add_column("")
+        shown = [name for name, words in self.lengths.items() if words]
+        for name in shown:
+            table.add_column(name, justify="right")
+        table.add_row("texts", *(f"{len(self.lengths[name]):,}" for name in shown), end_section=True)
+        for label in self.labels:
+            cells = []
+            for name in shown:
+                count = self.balance[name].get(label, 0)
+                cells.append(f"{count:,} ({count / len(self.lengths[name]):.0%})")
+            table.add_row(label, *cells)
+        table.add_section()
+        for quantile in QUANTILES:
+            table.add_row(f"words, {quantile}", *(f"{self.quantiles(name)[quantile]:,.0f}" for name in shown))
+        return table
+
+
+def make_report(
+    loaded: LoadedData, parts: Mapping[str, Part], *, groups: int, near_duplicates: int, unused: int
+) -> DataReport:
+    """The report of `loaded` divided into `parts`."""
+    return DataReport(
+        source=loaded.source,
+        rows=loaded.counts,
+        near_duplicate_groups=groups,
+        near_duplicates=near_duplicates,
+        unused=unused,
+        balance={name: dict(sorted(Counter(part.labels).items())) for name, part in parts.items()},
+        lengths={name: tuple(len(text.split()) for text in part.texts) for name, part in parts.items()},
+        fingerprints={name: part.fingerprint for name, part in parts.items()},
+    )

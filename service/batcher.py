@@ -1,0 +1,213 @@
+"""Requests batched across clients: a bounded line, and one thread that computes as soon as it is free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from classifier import PredictionFailed
+from service.errors import DeadlinePassed, PredictionBroken, QueueFull, ServiceError, ShuttingDown, WorkerDead
+from service.jobs import Computed, Item, Job
+from service.waiting import WaitingLine
+
+logger = logging.getLogger(__name__)
+
+_SMOOTHING = 0.2
+"""Weight of the newest batch in the measured rate."""
+_FIRST_GUESS = 50.0
+"""Texts a second, until a batch has been measured."""
+_LONGEST_RETRY = 60.0
+
+
+class Batcher:
+    """Computes jobs in batches, in a thread of its own, and hands each batch on as soon as it is computed.
+
+    There is no fixed waiting: a batch is cut from what waits at the moment the thread is free. Work whose client has
+    left or whose deadline has passed is dropped before it is computed. A text that breaks the model is found by
+    halving its batch, and fails alone.
+
+    Usage::
+
+        batcher = Batcher(deliver, batch_tokens=2048, capacity=2000)
+        batcher.start()
+        batcher.reserve(len(texts))         # QueueFull at once, before any work is spent on the request
+        batcher.submit(job)                 # job.future has the answers
+        batcher.stop()                      # computes what waits, then ends
+
+    Args:
+        deliver: takes each computed batch; may block, which holds the next batch back.
+        batch_tokens: padded tokens of one batch.
+        capacity: texts that may wait.
+        stall_seconds: a batch that takes longer makes `alive` False.
+        observe: told of each computed batch: texts, tokens that the texts have, padded tokens, seconds.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[Computed], None],
+        *,
+        batch_tokens: int,
+        capacity: int,
+        stall_seconds: float = 120.0,
+        observe: Callable[[int, int, int, float], None] = lambda *_: None,
+    ) -> None:
+        self._deliver = deliver
+        self._budget = batch_tokens
+        self._capacity = capacity
+        self._stall = stall_seconds
+        self._observe = observe
+        self._line = WaitingLine()
+        self._reserved = 0
+        self._in_hand: list[Item] = []
+        self._busy_since: float | None = None
+        self._rate = _FIRST_GUESS
+        self._stopping = False
+        self._dead = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+
+    # -- the side of the requests ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Take no new work, compute what waits, and end the thread; waits for it at most `timeout` seconds."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout)
+
+    def reserve(self, texts: int) -> None:
+        """Claim room for `texts` texts.
+
+        Raises:
+            QueueFull: there is none; `retry_after` is when there should be, at the measured rate.
+            ShuttingDown, WorkerDead: nothing is computed any more.
+        """
+        with self._changed:
+            self._refuse_when_closed()
+            waiting = len(self._line) + self._reserved
+            if waiting + texts > self._capacity:
+                too_many = waiting + texts - self._capacity
+                raise QueueFull(
+                    f"{waiting} texts are waiting already and at most {self._capacity} may: try again later, "
+                    "or with fewer texts",
+                    retry_after=min(_LONGEST_RETRY, max(1.0, too_many / self._rate)),
+                )
+            self._reserved += texts
+
+    def release(self, texts: int) -> None:
+        """Give reserved room back, for a request that did not become a job."""
+        with self._changed:
+            self._reserved -= texts
+
+    def submit(self, job: Job) -> None:
+        """Put a job in line, into the room that was reserved for it."""
+        with self._changed:
+            self._reserved -= len(job.items)
+            self._refuse_when_closed()
+            self._line.add(job)
+            self._changed.notify()
+
+    @property
+    def waiting(self) -> int:
+        """Texts in line."""
+        return len(self._line)
+
+    @property
+    def rate(self) -> float:
+        """Texts a second while there is work, smoothed."""
+        return self._rate
+
+    @property
+    def alive(self) -> bool:
+        """Whether work that is submitted now would be computed."""
+        busy_since = self._busy_since
+        stalled = busy_since is not None and time.monotonic() - busy_since > self._stall
+        return self._thread.is_alive() and not self._dead and not stalled
+
+    def _refuse_when_closed(self) -> None:
+        if self._dead:
+            raise WorkerDead("the thread that computes has died: the service must be restarted")
+        if self._stopping:
+            raise ShuttingDown("the service is shutting down: try another instance, or this one later")
+
+    # -- the side of the thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while batch := self._next_batch():
+                started = time.monotonic()
+                self._busy_since = started
+                self._compute(batch)
+                self._busy_since = None
+                self._measure(len(batch), time.monotonic() - started)
+        except BaseException:
+            logger.exception("the batching thread died")
+            self._die()
+            raise
+
+    def _next_batch(self) -> list[Item]:
+        """The next batch, waiting for one if need be; empty when the batcher is to end."""
+        with self._changed:
+            while True:
+                self._drop_what_is_over()
+                if batch := self._line.take(self._budget):
+                    self._in_hand = batch
+                    return batch
+                if self._stopping:
+                    return []
+                self._changed.wait()
+
+    def _drop_what_is_over(self) -> None:
+        now = time.monotonic()
+        late = [job for job in self._line.jobs() if job.over or job.deadline <= now]
+        self._line.drop(late)
+        for job in late:
+            job.fail(DeadlinePassed("the request's time was over before it was computed"))
+
+    def _compute(self, items: list[Item]) -> None:
+        """Run a batch; one that fails is halved until the texts that break the model stand alone."""
+        model = items[0].job.model
+        started = time.monotonic()
+        try:
+            probabilities = model.classifier.infer([item.encoded for item in items])
+        except PredictionFailed as error:
+            if len(items) == 1:
+                self._fail_alone(items[0], error)
+                return
+            middle = len(items) // 2
+            self._compute(items[:middle])
+            self._compute(items[middle:])
+            return
+        costs = [item.cost for item in items]
+        self._observe(len(items), sum(costs), max(costs) * len(items), time.monotonic() - started)
+        try:
+            self._deliver(Computed(model, items, probabilities))
+        except ServiceError as error:
+            for item in items:
+                item.job.fail(error)
+
+    def _fail_alone(self, item: Item, error: PredictionFailed) -> None:
+        logger.error(
+            "text_broke_model", extra={"fields": {"tokens": item.cost, "reason": type(error).__name__}}
+        )
+        broken = PredictionBroken(
+            "the model cannot compute this text, alone as well: leave it out", field=f"text[{item.position}]"
+        )
+        item.job.fail(broken)
+
+    def _measure(self, texts: int, seconds: float) -> None:
+        self._rate += _SMOOTHING * (texts / max(seconds, 1e-6) - self._rate)
+
+    def _die(self) -> None:
+        with self._changed:
+            self._dead = True
+            jobs = [*self._line.jobs(), *(item.job for item in self._in_hand)]
+            self._line.drop(jobs)
+        for job in jobs:
+            job.fail(WorkerDead("the thread that computes has died: the service must be restarted"))

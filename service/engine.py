@@ -1,0 +1,268 @@
+"""The service without HTTP: from texts to answers that are logged, and from labels to feedback that is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from classifier import Encoded
+from service.batcher import Batcher
+from service.champion import ChampionFollower
+from service.errors import (
+    ClientGone,
+    DeadlinePassed,
+    InvalidContent,
+    NoModel,
+    PredictionBroken,
+    ShuttingDown,
+    StoreUnavailable,
+)
+from service.jobs import Answer, Job, ServedModel
+from service.metrics import Metrics
+from service.prediction_log import PredictionLog
+from service.schemas import ClassifyRequest, FeedbackRequest
+from service.settings import ServiceSettings
+from service.store import StoreHandle
+from stores.errors import PredictionStoreError
+from stores.predictions import FeedbackResult
+from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+
+_ENCODERS = 2
+"""Threads that tokenise, so that a list of long texts does not hold up a short one."""
+_STOP_SECONDS = 30.0
+
+
+class Engine:
+    """Everything between the HTTP face and the stores.
+
+    A text is tokenised off the event loop, waits in the batcher's line, is computed in a batch, is committed to the
+    prediction store, and is then answered. Each stage has threads of its own, so they overlap.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        tracking: TrackingSettings,
+        predictions: PredictionSettings,
+        signing: SigningSettings,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics()
+        self._store = StoreHandle(predictions.url)
+        self._log = PredictionLog(
+            self._store if settings.log_predictions else None, observe=self.metrics.commit
+        )
+        self._batcher = Batcher(
+            self._log.put,
+            batch_tokens=settings.batch_tokens,
+            capacity=settings.queue_texts,
+            stall_seconds=settings.stall_seconds,
+            observe=self.metrics.batch,
+        )
+        self.champion = ChampionFollower(
+            tracking,
+            signing,
+            poll_seconds=settings.poll_seconds,
+            threads=settings.threads,
+            batch_tokens=settings.batch_tokens,
+            on_swap=self.metrics.swapped,
+            on_failure=self.metrics.follow_failed,
+        )
+        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
+        self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
+        self.draining = False
+        """Set when the process was told to stop: new work is refused, accepted work is finished."""
+        self.metrics.queue_texts.set_function(lambda: self._batcher.waiting)
+        self.metrics.drain_rate.set_function(lambda: self._batcher.rate)
+
+    def start(self) -> None:
+        """Start every thread; returns at once, the champion is loaded in the background."""
+        self._log.start()
+        self._batcher.start()
+        self.champion.start()
+        if self.settings.log_predictions:
+            self._writers.submit(self._open_store_early)
+
+    def stop(self) -> None:
+        """Finish what was accepted, and end every thread."""
+        self.draining = True
+        self._encoders.shutdown()
+        self._batcher.stop(_STOP_SECONDS)
+        self._log.stop(_STOP_SECONDS)
+        self._writers.shutdown()
+        self.champion.stop(_STOP_SECONDS)
+        self._store.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every thread that an answer needs is there and moves."""
+        return self._batcher.alive and self._log.alive and self.champion.alive
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request that comes now would be answered."""
+        return self.alive and not self.draining and self.champion.served is not None
+
+    def model(self) -> ServedModel:
+        """The model that answers now.
+
+        Raises:
+            NoModel: none has been loaded; the message says why and what to do.
+        """
+        if self.champion.served is not None:
+            return self.champion.served
+        following = self.champion.following
+        reason = following.problem or f"{following.source} is still being loaded"
+        raise NoModel(f"no model is loaded yet: {reason}", retry_after=max(1.0, self.settings.poll_seconds))
+
+    async def classify(
+        self,
+        request: ClassifyRequest,
+        *,
+        seconds: float,
+        request_id: str | None = None,
+        gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> tuple[ServedModel, list[Answer]]:
+        """Answers to the request's texts, in order, and the model that gave them; every one is logged.
+
+        Args:
+            request: texts and options.
+            seconds: time it may take.
+            request_id: kept with the predictions.
+            gone: returns when the client has left.
+
+        Raises:
+            NoModel, QueueFull, ShuttingDown, WorkerDead, StoreUnavailable, InvalidContent, PredictionBroken,
+            DeadlinePassed, ClientGone.
+        """
+        self._refuse_when_draining()
+        deadline = time.monotonic() + seconds
+        model, texts = self.model(), request.texts
+        if len(texts) > self.settings.max_texts:
+            raise InvalidContent(
+                f"text has {len(texts)} texts, and at most {self.settings.max_texts} are taken at a time",
+                code="too_many_texts",
+                field="text",
+            )
+        self._batcher.reserve(len(texts))
+        try:
+            encoded = await self._encode(model, request, deadline)
+        except BaseException:
+            self._batcher.release(len(texts))
+            raise
+        job = Job(model, encoded, deadline=deadline, request_id=request_id)
+        self._batcher.submit(job)
+        try:
+            answers = await _answered(job, gone)
+        except PredictionBroken as error:
+            if isinstance(request.text, str):
+                error.field = "text"
+            raise
+        for answer in answers:
+            self.metrics.answered(model.version, answer.scores[0][0])
+        return model, answers
+
+    async def feedback(self, request: FeedbackRequest) -> FeedbackResult:
+        """Note true labels.
+
+        Raises:
+            InvalidContent: too many items, conflicting ones, or a label that the model does not know.
+            StoreUnavailable: they could not be kept.
+        """
+        self._refuse_when_draining()
+        if len(request.feedback) > self.settings.max_texts:
+            raise InvalidContent(
+                f"feedback has {len(request.feedback)} items, and at most {self.settings.max_texts} are taken at a "
+                "time",
+                code="too_many_items",
+                field="feedback",
+            )
+        labels = request.labels
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._writers, self._keep, request, labels)
+        except PredictionStoreError as error:
+            raise StoreUnavailable(f"the feedback could not be kept: {error}") from error
+
+    # -- inside ---------------------------------------------------------------------------------------------------
+
+    async def _encode(self, model: ServedModel, request: ClassifyRequest, deadline: float) -> list[Encoded]:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                encoded = await loop.run_in_executor(self._encoders, model.classifier.encode, request.texts)
+        except TimeoutError:
+            raise _deadline_passed() from None
+        if request.on_too_long == "error":
+            for position, item in enumerate(encoded):
+                if item.truncated:
+                    field = request.field_of(position)
+                    raise InvalidContent(
+                        f"{field} has {item.tokens} tokens, and the model reads {model.classifier.max_length}: "
+                        "shorten it, or send on_too_long: truncate",
+                        code="text_too_long",
+                        field=field,
+                    )
+        return encoded
+
+    def _keep(self, request: FeedbackRequest, labels: dict[str, str]) -> FeedbackResult:
+        store = self._store()
+        served = self.champion.served
+        known = set(served.classifier.labels) if served else set()
+        for index, item in enumerate(request.feedback):
+            if item.label in known:
+                continue
+            # Not a label of today's model: it may be one of the model that gave the prediction.
+            prediction = store.get(item.id)
+            allowed = set(prediction.scores) if prediction else known
+            if allowed and item.label not in allowed:
+                raise InvalidContent(
+                    f"feedback[{index}].label is not a label of the model; it knows {', '.join(sorted(allowed))}",
+                    code="unknown_label",
+                    field=f"feedback[{index}].label",
+                )
+        return store.add_feedback(labels)
+
+    def _open_store_early(self) -> None:
+        """Migrate before the first request, not during it; a failure shows when a prediction is to be logged."""
+        try:
+            self._store()
+        except PredictionStoreError:
+            return
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise ShuttingDown("the service is shutting down: try another instance, or this one later")
+
+
+async def _answered(job: Job, gone: Callable[[], Awaitable[None]] | None) -> list[Answer]:
+    """The job's answers; it is abandoned when its deadline passes, its client leaves, or this task is cancelled."""
+    answers = asyncio.wrap_future(job.future)
+    watcher = asyncio.ensure_future(gone()) if gone else None
+    awaited: set[asyncio.Future[Any]] = {answers} if watcher is None else {answers, watcher}
+    try:
+        await asyncio.wait(
+            awaited,
+            timeout=max(0.0, job.deadline - time.monotonic()),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if answers.done():
+            return answers.result()
+        if watcher is not None and watcher.done():
+            raise ClientGone("the client closed its connection before the answer")
+        raise _deadline_passed()
+    finally:
+        answers.cancel()
+        if watcher is not None:
+            watcher.cancel()
+
+
+def _deadline_passed() -> DeadlinePassed:
+    return DeadlinePassed(
+        "the request was not answered within its time: send fewer texts, or allow more time (X-Deadline-Ms, "
+        "REQUEST_TIMEOUT)"
+    )

@@ -1,0 +1,112 @@
+"""What travels from a request to its answer: jobs (requests), items (texts), batches and answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+
+from classifier import Classifier, Encoded
+from classifier.runtime import Probabilities
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServedModel:
+    """A loaded model and what it is called."""
+
+    classifier: Classifier
+    name: str
+    version: str
+    alias: str | None
+    model_id: str
+    """What tells it from every other model, also from one of the same name and version in another registry."""
+    tags: dict[str, str] = field(default_factory=dict)
+    loaded_at: float = field(default_factory=time.time)
+    """Seconds since the epoch, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says of one text."""
+
+    id: str
+    scores: list[tuple[str, float]]
+    """All labels with their probabilities, the highest first."""
+    tokens: int
+    truncated: bool
+
+
+class Job:
+    """One request's texts on their way. Its future gets the answers in order, or a ServiceError.
+
+    Cancelling the future abandons the job: what has not been computed never will be.
+    """
+
+    __slots__ = ("_answers", "_missing", "deadline", "future", "items", "model", "request_id", "turn")
+
+    def __init__(
+        self,
+        model: ServedModel,
+        encoded: Sequence[Encoded],
+        *,
+        deadline: float,
+        request_id: str | None = None,
+    ) -> None:
+        self.model = model
+        self.deadline = deadline
+        """`time.monotonic()` after which nobody waits any more."""
+        self.request_id = request_id
+        self.items = [Item(self, position, item) for position, item in enumerate(encoded)]
+        self.future: Future[list[Answer]] = Future()
+        self.turn = 0
+        self._answers: list[Answer | None] = [None] * len(encoded)
+        self._missing = len(encoded)
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.future.done()
+
+    def answer(self, position: int, answer: Answer) -> None:
+        """Note one answer; the last one completes the job. Called from one thread only."""
+        self._answers[position] = answer
+        self._missing -= 1
+        if not self._missing:
+            try:
+                self.future.set_result([item for item in self._answers if item is not None])
+            except InvalidStateError:
+                return  # abandoned while it was computed
+
+    def fail(self, error: Exception) -> None:
+        """End the job with an error, unless it is over."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return
+
+
+class Item:
+    """One text of a job."""
+
+    __slots__ = ("encoded", "job", "position")
+
+    def __init__(self, job: Job, position: int, encoded: Encoded) -> None:
+        self.job = job
+        self.position = position
+        self.encoded = encoded
+
+    @property
+    def cost(self) -> int:
+        """Tokens that the model computes for it."""
+        return self.encoded.cost
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A batch of one model, computed."""
+
+    model: ServedModel
+    items: list[Item]
+    probabilities: Probabilities
+    """(len(items), labels)"""

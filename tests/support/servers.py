@@ -1,0 +1,126 @@
+"""Starting the real service for a test, and never leaving it behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running service."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    """Leads a process group of its own: BentoML's supervisor and its worker."""
+    log: Path
+
+    def client(self, **options: object) -> httpx.Client:
+        """A client of this server."""
+        return httpx.Client(base_url=self.address, timeout=60, **options)  # type: ignore[arg-type]
+
+    def kill(self) -> None:
+        """End supervisor and worker at once, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def lines(self) -> list[str]:
+        """What it has written so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    var_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    *,
+    bento: str | None = None,
+    cwd: Path = ROOT,
+    until: str = "/readyz",
+    seconds: float = 90,
+) -> Iterator[Server]:
+    """`bentoml serve` with its state under `var_dir`, until the block ends.
+
+    Args:
+        var_dir: VAR_DIR of the service; its log is `service.log` in there.
+        settings: more of its environment.
+        bento: what to serve, if not the source in `cwd`.
+        cwd: where it is started.
+        until: the route that must answer with 200 before the block begins: `/livez` where no model is expected.
+        seconds: how long to wait for that.
+    """
+    port = free_port()
+    var_dir.mkdir(parents=True, exist_ok=True)
+    log = var_dir / "service.log"
+    command = [str(Path(sys.executable).with_name("bentoml")), "serve"]
+    command += [bento] if bento else []
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        **os.environ,
+        "VAR_DIR": str(var_dir),
+        # Kept apart from the user's, and from other servers of this test run.
+        "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(var_dir / "bentoml")),
+        "POLL_SECONDS": "0.5",
+        "DRAIN_SECONDS": "0",
+        **(settings or {}),
+    }
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        server = Server(f"http://127.0.0.1:{port}", process, log)
+        try:
+            wait_for(server, until, seconds)
+            yield server
+        finally:
+            _stop(process)
+
+
+def wait_for(server: Server, path: str, seconds: float = 90, status: int = 200) -> None:
+    """Wait until `path` answers with `status`; AssertionError with the server's log if it does not in time."""
+    deadline = time.monotonic() + seconds
+    answer = "nothing"
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            response = httpx.get(server.address + path, timeout=5)
+        except httpx.TransportError as error:
+            answer = repr(error)
+        else:
+            if response.status_code == status:
+                return
+            answer = f"{response.status_code} {response.text}"
+        time.sleep(0.1)
+    log = "\n".join(server.lines()[-40:])
+    raise AssertionError(f"{path} did not answer with {status}; it said {answer}. The log ends with:\n{log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # whatever the supervisor left
+    process.wait()

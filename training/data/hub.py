@@ -17,7 +17,8 @@ def hub_rows(config: DataConfig, cache: Path | None = None) -> Iterator[Row]:
 
     Args:
         config: names the data set, and its configuration and splits if need be.
-        cache: where downloads are kept; None: under `VAR_DIR`.
+        cache: where the prepared tables are kept; None: under `VAR_DIR`. The files as they were downloaded stay in
+            the hub's own cache (`HF_HOME`), which models share.
 
     Raises:
         SourceNotFound: the hub does not answer, or has no such data set, configuration or split.

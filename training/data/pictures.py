@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from training.data.report import DataReport
 
@@ -44,15 +45,16 @@ def _class_balance(report: DataReport, folder: Path) -> Path:
     axes.set_xlabel("share of the part, % (bars: number of texts)")
     hidden = len(totals) - len(labels)
     axes.set_title("Classes in each part" + (f" (the {hidden} smallest not shown)" if hidden else ""))
-    figure.legend(loc="outside lower center", ncols=len(parts), frameon=False)
+    _legend(figure, len(parts))
     return _save(figure, folder / "class_balance.png")
 
 
 def _text_lengths(report: DataReport, folder: Path) -> Path:
     parts = _filled(report)
+    shortest = max(1, min(min(report.lengths[name]) for name in parts))
     longest = max(max(report.lengths[name]) for name in parts)
     # Lengths of text spread over orders of magnitude: bins of equal ratio, not of equal width.
-    edges = np.unique(np.round(np.geomspace(1, longest + 1, 41))).tolist()
+    edges = np.unique(np.round(np.geomspace(shortest, longest + 1, 31))).tolist()
     figure, axes = _figure(height=4)
     for name in parts:
         words = np.maximum(report.lengths[name], 1)
@@ -66,11 +68,13 @@ def _text_lengths(report: DataReport, folder: Path) -> Path:
             label=f"{name} (median {np.median(words):,.0f})",
         )
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("words in a text")
     axes.set_ylabel("share of the part, %")
     axes.set_title("Text lengths in each part")
-    figure.legend(loc="outside lower center", ncols=len(parts), frameon=False)
+    _legend(figure, len(parts))
     return _save(figure, folder / "text_lengths.png")
 
 
@@ -85,6 +89,17 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _legend(figure: Figure, columns: int) -> None:
+    figure.legend(
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handlelength=1.2,
+        columnspacing=1.4,
+    )
 
 
 def _save(figure: Figure, path: Path) -> Path:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from classifier import Classifier, ClassifierError
 from classifier.golden import read_golden
 from service.jobs import ServedModel
+from service.sources import Wanted, source_of
 from stores.errors import RegistryUnavailable, StoreError
-from stores.models import ModelRegistry, RegisteredModel
 from stores.settings import SigningSettings, TrackingSettings
 
 logger = logging.getLogger(__name__)
 
-_PINNED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 _LONGEST_WAIT = 300.0
 """Seconds after which a version that could not be loaded is tried again at the latest."""
 
@@ -71,16 +68,13 @@ class ChampionFollower:
         self._batch_tokens = batch_tokens
         self._on_swap = on_swap
         self._on_failure = on_failure
-        self._tracking, self._folder, self._version = _target(tracking)
-        self._registry: ModelRegistry | None = None
+        self._source = source_of(tracking)
         self._rejected: tuple[str, int, float] | None = None  # model id, failures, when to try again
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="champion-follower", daemon=True)
         self.served: ServedModel | None = None
         """The model that answers now; None until the first one is ready."""
-        self.following = Following(
-            tracking.model_uri or f"models:/{self._tracking.model_name}@{self._tracking.model_alias}"
-        )
+        self.following = Following(self._source.address)
 
     def start(self) -> None:
         """Start following, in a thread of its own; the first look is at once."""
@@ -108,9 +102,11 @@ class ChampionFollower:
     def poll(self) -> None:
         """Look once, and swap if there is something new."""
         try:
-            wanted = self._wanted()
+            wanted = self._source.wanted()
         except StoreError as error:
             self._note_problem(str(error))
+            if self.served is None and isinstance(error, RegistryUnavailable):
+                self._serve_last_known(str(error))
             return
         self.following = replace(self.following, last_poll=time.time())
         if self.served is not None and wanted.model_id == self.served.model_id:
@@ -128,75 +124,50 @@ class ChampionFollower:
             kept = f"; version {self.served.version} keeps answering" if self.served else ""
             self._note_problem(f"{wanted.name} version {wanted.version} cannot be served: {error}{kept}")
             return
-        previous, self.served = self.served, model
         self._rejected = None
         self._note_no_problem()
-        self._on_swap(model)
-        logger.info(
-            "champion_swapped",
-            extra={
-                "fields": {
-                    "model": model.name,
-                    "version": model.version,
-                    "alias": model.alias,
-                    "previous": previous.version if previous else None,
-                }
-            },
-        )
+        self._swap_in(model)
 
-    # -- finding --------------------------------------------------------------------------------------------------
+    # -- inside ---------------------------------------------------------------------------------------------------
 
-    def _wanted(self) -> RegisteredModel:
-        """The version that should be served now."""
-        if self._folder is not None:
-            name = self._folder.resolve().name
-            return RegisteredModel(
-                name=name, version="folder", model_id=str(self._folder.resolve()), run_id=""
-            )
-        registry = self._registry = self._registry or ModelRegistry(self._tracking)
-        if self._version is not None:
-            return registry.by_version(self._version)
+    def _serve_last_known(self, reason: str) -> None:
+        """Rather than nothing, serve what the registry said last; the next poll asks it again."""
+        known = self._source.last_known()
+        if known is None:
+            return
+        logger.warning("registry_away", extra={"fields": {"serving": known.version, "reason": reason}})
         try:
-            return registry.by_alias()
-        except RegistryUnavailable as error:
-            if self.served is None and (known := registry.last_known()) is not None:
-                logger.warning(
-                    "registry_away", extra={"fields": {"serving": known.version, "reason": str(error)}}
-                )
-                self._load_last_known(known, str(error))
-            raise
-
-    def _load_last_known(self, known: RegisteredModel, reason: str) -> None:
-        try:
-            self.served = self._loaded(known)
+            self._swap_in(self._loaded(known))
         except (StoreError, ClassifierError, OSError) as error:
-            raise RegistryUnavailable(
-                f"{reason}; and the last known champion does not load: {error}"
-            ) from error
-        self._on_swap(self.served)
+            self._note_problem(f"{reason}; and the last known champion cannot be served: {error}")
 
-    def _loaded(self, wanted: RegisteredModel) -> ServedModel:
-        if self._folder is not None:
-            folder = self._folder
-        else:
-            assert self._registry is not None, "a version comes from a registry"
-            folder = self._registry.fetch(wanted)
+    def _loaded(self, wanted: Wanted) -> ServedModel:
+        folder = self._source.fetch(wanted)
         classifier = Classifier.load(folder, signing_key=self._key, threads=self._threads)
         _warm_up(classifier, self._batch_tokens)
         return ServedModel(
             classifier, wanted.name, wanted.version, wanted.alias, wanted.model_id, dict(wanted.tags)
         )
 
-    # -- remembering ----------------------------------------------------------------------------------------------
+    def _swap_in(self, model: ServedModel) -> None:
+        previous, self.served = self.served, model
+        self._on_swap(model)
+        fields = {
+            "model": model.name,
+            "version": model.version,
+            "alias": model.alias,
+            "previous": previous.version if previous else None,
+        }
+        logger.info("champion_swapped", extra={"fields": fields})
 
-    def _is_rejected(self, wanted: RegisteredModel) -> bool:
+    def _is_rejected(self, wanted: Wanted) -> bool:
         return (
             self._rejected is not None
             and self._rejected[0] == wanted.model_id
             and time.monotonic() < self._rejected[2]
         )
 
-    def _reject(self, wanted: RegisteredModel) -> None:
+    def _reject(self, wanted: Wanted) -> None:
         failures = self._rejected[1] + 1 if self._rejected and self._rejected[0] == wanted.model_id else 1
         pause = min(_LONGEST_WAIT, self._poll_seconds * 2**failures)
         self._rejected = (wanted.model_id, failures, time.monotonic() + pause)
@@ -210,26 +181,6 @@ class ChampionFollower:
     def _note_no_problem(self) -> None:
         if self.following.problem is not None:
             self.following = replace(self.following, problem=None, problem_at=None)
-
-
-def _target(tracking: TrackingSettings) -> tuple[TrackingSettings, Path | None, str | None]:
-    """Settings with the model and alias to follow, or the folder or version that MODEL_URI pins.
-
-    Raises:
-        ValueError: MODEL_URI starts like a model's address and is none.
-    """
-    uri = tracking.model_uri
-    if uri is None:
-        return tracking, None, None
-    if not uri.startswith("models:"):
-        return tracking, Path(uri), None
-    match = _PINNED.fullmatch(uri)
-    if match is None:
-        raise ValueError(
-            f"MODEL_URI is {uri!r}; it must be models:/NAME/VERSION, models:/NAME@ALIAS or the folder of a bundle"
-        )
-    update = {"model_name": match["name"]} | ({"model_alias": match["alias"]} if match["alias"] else {})
-    return tracking.model_copy(update=update), None, match["version"]
 
 
 def _warm_up(classifier: Classifier, batch_tokens: int) -> None:

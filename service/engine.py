@@ -33,6 +33,8 @@ from stores.settings import PredictionSettings, SigningSettings, TrackingSetting
 _ENCODERS = 2
 """Threads that tokenise, so that a list of long texts does not hold up a short one."""
 _STOP_SECONDS = 30.0
+_LOAD_SECONDS = 2.0
+"""A load that is going on at the end is not waited for: nobody will use it."""
 
 
 class Engine:
@@ -94,7 +96,7 @@ class Engine:
         self._batcher.stop(_STOP_SECONDS)
         self._log.stop(_STOP_SECONDS)
         self._writers.shutdown()
-        self.champion.stop(_STOP_SECONDS)
+        self.champion.stop(_LOAD_SECONDS)
         self._store.close()
 
     @property

@@ -1,0 +1,45 @@
+"""One bundle, one registry and one running service, shared by this folder's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from classifier import Classifier
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
+from tests.support.bundles import registered, sealed_tfidf_bundle
+from tests.support.servers import Server, serving
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a TF-IDF bundle."""
+    folder = tmp_path_factory.mktemp("bundles") / "news"
+    sealed_tfidf_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def second_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of another one, which gives other probabilities."""
+    folder = tmp_path_factory.mktemp("bundles") / "news-second"
+    sealed_tfidf_bundle(folder, strength=1.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def classifier(bundle: Path) -> Classifier:
+    """The bundle in memory."""
+    return Classifier.load(bundle)
+
+
+@pytest.fixture(scope="session")
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The service as a user starts it, following the champion of a real registry."""
+    var_dir = tmp_path_factory.mktemp("served")
+    registered(ModelRegistry(TrackingSettings(var_dir=var_dir)), bundle)
+    with serving(var_dir, {"MAX_TEXTS": "50", "MAX_BODY_BYTES": "100000"}) as running:
+        yield running

@@ -1,0 +1,87 @@
+"""The engine in this process: behind its real HTTP face, and with models that wait or break when a test says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from classifier import Classifier, Encoded, PredictionFailed
+from classifier.runtime import Probabilities
+from service.engine import Engine
+from service.face import Face
+from service.jobs import ServedModel
+from service.settings import ServiceSettings
+from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+
+POISON = "this text breaks the model"
+DEADLY = "this text ends the thread"
+
+
+class Trained(Classifier):
+    """A real classifier that can be held back, and that breaks on certain texts."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(
+            classifier.description, classifier._model, folder=classifier.folder, manifest=classifier.manifest
+        )
+        self.free = threading.Event()
+        self.free.set()
+        self.entered = threading.Event()
+        self.batches: list[list[str]] = []
+
+    def infer(self, batch: Sequence[Encoded]) -> Probabilities:
+        texts = [item.text for item in batch]
+        self.batches.append(texts)
+        self.entered.set()
+        assert self.free.wait(60), "a test forgot to let the model go on"
+        if DEADLY in texts:
+            raise SystemExit("as a crash inside a native library's callback would")
+        if POISON in texts:
+            raise PredictionFailed("the runtime refused the batch")
+        return super().infer(batch)
+
+
+def served(classifier: Classifier, version: str = "1") -> ServedModel:
+    """A loaded model under a name."""
+    return ServedModel(classifier, "news", version, "champion", f"m-{version}")
+
+
+@contextmanager
+def running_engine(bundle: Path, var_dir: Path, **settings: Any) -> Iterator[tuple[Engine, Trained]]:
+    """An engine that serves the bundle, with its model in the test's hands."""
+    engine = Engine(
+        ServiceSettings(**{"poll_seconds": 0.1, **settings}),
+        TrackingSettings(var_dir=var_dir, model_uri=str(bundle)),
+        PredictionSettings(var_dir=var_dir),
+        SigningSettings(),
+    )
+    engine.champion.poll()
+    loaded = engine.champion.served
+    assert loaded is not None, engine.champion.following.problem
+    trained = Trained(loaded.classifier)
+    engine.champion.served = ServedModel(
+        trained, loaded.name, loaded.version, loaded.alias, loaded.model_id, loaded.tags
+    )
+    engine.start()
+    try:
+        yield engine, trained
+    finally:
+        trained.free.set()
+        engine.stop()
+
+
+@asynccontextmanager
+async def face_of(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the engine's HTTP face, with no socket between."""
+
+    async def life_cycle(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError(f"the face let a {scope['type']} request through to BentoML")
+
+    transport = httpx.ASGITransport(app=Face(life_cycle, lambda: engine))
+    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client

@@ -85,7 +85,9 @@ def _prepare(environment: Environment, **_: Any) -> None:
     """
     corpus()
     if folder := os.environ.get("LOAD_REPORTS"):
-        environment.events.quit.add_listener(lambda **_: _write_figures(environment, Path(folder)))
+        environment.events.quit.add_listener(  # type: ignore[no-untyped-call]
+            lambda **_: _write_figures(environment, Path(folder))
+        )
 
 
 def _write_figures(environment: Environment, folder: Path) -> None:

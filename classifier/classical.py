@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.description import Description
+from classifier.description import DESCRIPTION_FILE, Description
 from classifier.errors import (
     BundleDamaged,
     BundleError,
@@ -47,7 +47,11 @@ class SklearnModel(ClassicalModel):
     """The `sklearn` kind: one skops pipeline from text to `predict_proba`, its classes in the order of the labels."""
 
     def __init__(self, folder: Path, description: Description) -> None:
-        self._pipeline = load_skops(folder / description.model_file)
+        path = folder / description.model_file
+        self._pipeline = load_skops(path)
+        classes = [str(name) for name in getattr(self._pipeline, "classes_", ())]
+        if sorted(classes) == sorted(description.labels) and tuple(classes) != description.labels:
+            raise BundleDamaged(f"{path} has its classes in another order than {DESCRIPTION_FILE} its labels")
 
     def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
         return np.asarray(self._pipeline.predict_proba(texts), dtype=np.float64)

@@ -39,7 +39,7 @@ class Description(BaseModel):
     labels: tuple[str, ...] = Field(min_length=2)
     """Label names in the order of the model's outputs."""
 
-    max_length: int | None = None
+    max_length: int | None = Field(default=None, ge=3)
     """Tokens that the model reads, special tokens included; the rest of a text is cut. None: reads everything."""
 
     temperature: float = Field(default=1.0, gt=0)
@@ -47,6 +47,14 @@ class Description(BaseModel):
 
     candidate: str = ""
     """Name of the candidate in its experiment, for people: `minilm`, `tfidf_logreg`."""
+
+    @field_validator("model_file")
+    @classmethod
+    def _file_inside(cls, name: str) -> str:
+        # Else the hashes would not cover what is run.
+        if Path(name).is_absolute() or ".." in Path(name).parts or not Path(name).name:
+            raise ValueError(f"model_file must be a file of the bundle, got {name!r}")
+        return name
 
     @field_validator("labels")
     @classmethod

@@ -15,6 +15,7 @@ from classifier.errors import BundleDamaged, BundleIncomplete, PredictionFailed
 from classifier.runtime import Encoded
 
 TOKENIZER_FILE = "tokenizer.json"
+_INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
 class NetworkModel:
@@ -24,10 +25,15 @@ class NetworkModel:
         self._tokenizer = _load_tokenizer(folder / TOKENIZER_FILE)
         self._session = _load_session(folder / description.model_file, threads)
         self._inputs = {tensor.name for tensor in self._session.get_inputs()}
+        if unknown := sorted(self._inputs - _INPUTS):
+            raise BundleDamaged(
+                f"{folder / description.model_file} wants the input {unknown[0]!r}; known are {sorted(_INPUTS)}"
+            )
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         # A network without a stated maximum would read texts longer than its position table.
         self._max_length = description.max_length or 512
-        self._pad_id = self._tokenizer.token_to_id("[PAD]") or 0
+        padding = [self._tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
+        self._pad_id = next((token for token in padding if token is not None), 0)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Tokenise; texts longer than the maximum are cut after counting, so that the count tells by how much."""

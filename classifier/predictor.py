@@ -12,6 +12,7 @@ import numpy as np
 from classifier.batches import DEFAULT_BATCH_TOKENS, cut_batches
 from classifier.classical import CatBoostModel, SklearnModel
 from classifier.description import Description
+from classifier.errors import GoldenMismatch, PredictionFailed
 from classifier.golden import compare_golden, read_golden
 from classifier.manifest import verify_manifest
 from classifier.network import NetworkModel
@@ -80,6 +81,10 @@ class Classifier:
         return classifier
 
     @property
+    def _model_path(self) -> Path:
+        return self.folder / self.description.model_file
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Label names in the order of the probability columns."""
         return self.description.labels
@@ -97,11 +102,21 @@ class Classifier:
         """Run one batch as it is, padded to its longest text; (n, labels) float32.
 
         Raises:
-            PredictionFailed: the runtime could not run it.
+            PredictionFailed: the runtime could not run it, or gave something that is no logits of these labels.
         """
+        expected = (len(batch), len(self.labels))
         if not batch:
-            return np.zeros((0, len(self.labels)), dtype=np.float32)
-        return softmax(self._model.logits(batch), self.description.temperature)
+            return np.zeros(expected, dtype=np.float32)
+        logits = self._model.logits(batch)
+        if logits.shape != expected:
+            raise PredictionFailed(
+                f"{self._model_path} gives outputs of shape {logits.shape} where {expected} (texts, labels) is due"
+            )
+        if not np.isfinite(logits).all():
+            raise PredictionFailed(
+                f"{self._model_path} gives NaN or infinity for a batch of {len(batch)} texts"
+            )
+        return softmax(logits, self.description.temperature)
 
     def predict(self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Probabilities:
         """Probabilities of texts; (n, labels) float32, rows in the order of `texts`."""
@@ -120,7 +135,13 @@ class Classifier:
     def check_golden(self) -> None:
         """Raise GoldenMismatch unless the golden texts get their probabilities."""
         texts, expected, tolerance = read_golden(self.folder)
-        compare_golden(self.folder, self.predict(texts), expected, tolerance)
+        try:
+            found = self.predict(texts)
+        except PredictionFailed as error:
+            raise GoldenMismatch(
+                f"the golden texts of {self.folder} cannot be classified: {error}"
+            ) from error
+        compare_golden(self.folder, found, expected, tolerance)
 
 
 def _load_model(folder: Path, description: Description, threads: int | None) -> Model:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from sqlalchemy.engine import make_url
 
 from stores.errors import ModelNotRegistered, RegistryUnavailable
 from stores.settings import TrackingSettings
@@ -31,6 +33,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 BUNDLE_ARTIFACT = "bundle"
 _MODEL_CODE = Path(__file__).with_name("bundle_model.py")
+_CREDENTIALS = re.compile(r"://[^/\s]*@")
 _NOT_FOUND = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
 
 
@@ -80,7 +83,7 @@ class ModelRegistry:
             with _translated(uri):
                 if uri.startswith("sqlite:"):
                     # A new database is broken for good when two processes create it at once.
-                    with FileLock(self.settings.root / "mlflow.lock"):
+                    with FileLock(_lock_of(uri)):
                         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
                         client.search_experiments(max_results=1)
                 else:
@@ -100,7 +103,15 @@ class ModelRegistry:
             location = None
             if self.settings.tracking_uri.startswith("sqlite:"):
                 location = self.settings.folder("artifacts").as_uri()
-            return str(self.client.create_experiment(name, artifact_location=location))
+            try:
+                return str(self.client.create_experiment(name, artifact_location=location))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = self.client.get_experiment_by_name(name)  # another process was faster
+                if experiment is None:
+                    raise
+                return str(experiment.experiment_id)
 
     @contextmanager
     def run(self, experiment: str, name: str, *, nested: bool = False) -> Iterator[mlflow.ActiveRun]:
@@ -293,14 +304,23 @@ def _translated(uri: str, *, missing: str | None = None) -> Iterator[None]:
     except MlflowException as error:
         if missing and error.error_code in _NOT_FOUND:
             raise ModelNotRegistered(missing) from None
-        raise RegistryUnavailable(f"MLflow at {_without_password(uri)} failed: {error.message}") from error
+        reason = _without_passwords(str(error.message))
+        raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} failed: {reason}") from None
     except OSError as error:
-        raise RegistryUnavailable(f"MLflow at {_without_password(uri)} does not answer: {error}") from error
+        reason = _without_passwords(str(error))
+        raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} does not answer: {reason}") from None
 
 
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]
+def _without_passwords(message: str) -> str:
+    """`message` with the credentials of every address in it left out; MLflow repeats addresses in its errors."""
+    return _CREDENTIALS.sub("://", message)
+
+
+def _lock_of(uri: str) -> Path:
+    """The lock file beside an SQLite database: the same for every process that opens it."""
+    database = Path(make_url(uri).database or "mlflow.db").absolute()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    return database.with_name(database.name + ".lock")
 
 
 def tags_of(values: Mapping[str, Any]) -> dict[str, str]:

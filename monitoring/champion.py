@@ -1,0 +1,86 @@
+"""What is served, and the reference profile that travels with it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from classifier.description import Description
+from classifier.errors import BundleError
+from classifier.manifest import verify_manifest
+from classifier.reference import read_reference
+from monitoring.errors import MonitoringError, NoReference
+from stores.errors import RegistryUnavailable
+from stores.models import ModelRegistry, RegisteredModel
+from stores.settings import SigningSettings, TrackingSettings
+
+_PINNED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The served model, as far as monitoring needs it: it is not loaded, its predictions are read."""
+
+    model: RegisteredModel
+    labels: tuple[str, ...]
+    reference: pd.DataFrame
+    """Columns as in `classifier.reference`, each text once."""
+    note: str | None = None
+    """What the reader of a verdict should know about how the champion was found."""
+
+    @property
+    def title(self) -> str:
+        """`news version 7`."""
+        return f"{self.model.name} version {self.model.version}"
+
+
+def find_champion(registry: ModelRegistry, tracking: TrackingSettings, signing: SigningSettings) -> Champion:
+    """The model that the service follows (alias, or what MODEL_URI pins), verified, with its reference.
+
+    While MLflow is away the last known champion is taken, as the service does.
+
+    Raises:
+        StoreError: no such model, or MLflow is away and nothing is cached.
+        BundleError: the bundle is damaged, incomplete or not trusted.
+        NoReference: the bundle has no reference texts.
+    """
+    model, folder, note = _located(registry, tracking)
+    verify_manifest(folder, signing_key=signing.key)
+    try:
+        reference = read_reference(folder)
+    except BundleError as error:
+        raise NoReference(str(error)) from None
+    # A text that stands twice in the reference would be on both sides of a split of it.
+    reference = reference.drop_duplicates("text").reset_index(drop=True)
+    if reference.empty:
+        raise NoReference(f"the reference of {model.name} version {model.version} holds no texts")
+    return Champion(model, Description.read(folder).labels, reference, note)
+
+
+def _located(registry: ModelRegistry, tracking: TrackingSettings) -> tuple[RegisteredModel, Path, str | None]:
+    uri = tracking.model_uri
+    if uri and not uri.startswith("models:"):
+        folder = Path(uri).resolve()
+        # The service calls a pinned folder so in what it logs.
+        return RegisteredModel(folder.name, "folder", str(folder), ""), folder, None
+    version = None
+    if uri:
+        match = _PINNED.fullmatch(uri)
+        if match is None:
+            raise MonitoringError(
+                f"MODEL_URI is {uri!r}; it must be models:/NAME/VERSION, models:/NAME@ALIAS or the folder of a bundle"
+            )
+        update = {"model_name": match["name"]} | ({"model_alias": match["alias"]} if match["alias"] else {})
+        registry, version = ModelRegistry(tracking.model_copy(update=update)), match["version"]
+    try:
+        model = registry.by_version(version) if version else registry.by_alias()
+        return model, registry.fetch(model), None
+    except RegistryUnavailable:
+        last = None if version else registry.last_known()
+        if last is None:
+            raise
+        note = f"MLflow does not answer: compared with the last known champion, version {last.version}."
+        return last, registry.fetch(last), note

@@ -1,0 +1,195 @@
+"""The command: `python -m monitoring check | watch | schema`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from classifier.errors import BundleError
+from monitoring.breach import alert, retrain
+from monitoring.check import Checked, run_check
+from monitoring.errors import MonitoringError
+from monitoring.logs import log_events
+from monitoring.settings import MonitoringSettings
+from monitoring.times import seconds_of, span
+from monitoring.verdict import Verdict
+from monitoring.watch import repeat, stopped_by_signals
+from stores.errors import StoreError
+from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+
+CANNOT_RUN = 2
+FAILURES = (MonitoringError, StoreError, BundleError, OSError)
+_COLOURS = {"ok": "green", "breach": "bold red", "insufficient_data": "yellow", "not_measured": "yellow"}
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+_window = click.option(
+    "--window", metavar="DURATION", help="How far back: 90s, 15m, 24h, 7d. Default: MONITORING_WINDOW."
+)
+_on_breach = click.option(
+    "--on-breach",
+    type=click.Choice(["report", "alert", "retrain"]),
+    default="report",
+    show_default=True,
+    help="report: only say so; alert: also add to var/monitoring/alerts.jsonl; retrain: alert, and run the training.",
+)
+
+
+@click.group()
+def main() -> None:
+    """Compare what the served model answers with what it was made for."""
+
+
+@main.command()
+@_window
+@click.option("--since", metavar="TIME", help="First moment of the window: ISO 8601, or seconds since 1970.")
+@click.option("--until", metavar="TIME", help="End of the window. Default: now.")
+@_on_breach
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files. Default: var/monitoring/TIME.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def check(
+    window: str | None,
+    since: str | None,
+    until: str | None,
+    on_breach: str,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Check one window. Exit 0: within thresholds, or too little data; 1: a threshold is breached; 2: could not run."""
+    log_events(logging.ERROR)
+    try:
+        settings = MonitoringSettings()
+        first, last = span(window or settings.monitoring_window, since, until, now=time.time())
+        checked = _check(first, last, settings, output)
+    except ValidationError as error:
+        _give_up(_of_settings(error))
+    except FAILURES as error:
+        _give_up(str(error))
+    if as_json:
+        click.echo(checked.verdict.model_dump_json(indent=2))
+    else:
+        _show(checked)
+    if checked.verdict.status == "breach":
+        _act(on_breach, checked, settings)
+    sys.exit(checked.verdict.exit_code)
+
+
+@main.command()
+@click.option(
+    "--every", default="15m", show_default=True, metavar="DURATION", help="From one check to the next."
+)
+@_window
+@_on_breach
+def watch(every: str, window: str | None, on_breach: str) -> None:
+    """Check again and again until SIGINT or SIGTERM; events are JSON lines on standard error."""
+    log_events(logging.INFO)
+    try:
+        settings = MonitoringSettings()
+        seconds = seconds_of(every)
+        width = seconds_of(window or settings.monitoring_window)
+    except ValidationError as error:
+        _give_up(_of_settings(error))
+    except MonitoringError as error:
+        _give_up(str(error))
+
+    def once() -> None:
+        now = time.time()
+        checked = _check(now - width, now, settings, None)
+        if checked.verdict.status == "breach":
+            _act(on_breach, checked, settings)
+
+    with stopped_by_signals() as stop:
+        repeat(once, seconds, stop, FAILURES)
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON schema of verdict.json."""
+    click.echo(verdict_schema(), nl=False)
+
+
+def verdict_schema() -> str:
+    """The JSON schema of `verdict.json`, as published in `monitoring/verdict.schema.json`."""
+    return json.dumps(Verdict.model_json_schema(mode="serialization"), indent=2, ensure_ascii=False) + "\n"
+
+
+def _check(since: float, until: float, settings: MonitoringSettings, output: Path | None) -> Checked:
+    return run_check(
+        since,
+        until,
+        settings,
+        tracking=TrackingSettings(),
+        predictions=PredictionSettings(),
+        signing=SigningSettings(),
+        output=output,
+    )
+
+
+def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None:
+    if on_breach in ("alert", "retrain"):
+        alert(checked.verdict, checked.report, settings)
+    if on_breach == "retrain" and (status := retrain(settings)) != 0:
+        click.echo(
+            f"the training ended with status {status}; the champion stays as it is. Run "
+            f"`python -m training run {settings.monitoring_experiment}` to see why.",
+            err=True,
+        )
+
+
+def _show(checked: Checked) -> None:
+    verdict = checked.verdict
+    console = Console()
+    console.print(
+        f"[{_COLOURS[verdict.status]}]{verdict.status.replace('_', ' ')}[/]  {verdict.summary}",
+        highlight=False,
+    )
+    table = Table(
+        title=f"{verdict.model.name} version {verdict.model.version}, {verdict.window.since} to {verdict.window.until}"
+    )
+    for heading, justify in (
+        ("signal", "left"),
+        ("verdict", "left"),
+        ("size", "right"),
+        ("breach from", "right"),
+        ("p", "right"),
+        ("in words", "left"),
+    ):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for signal in verdict.drift.signals:
+        table.add_row(
+            signal.title,
+            f"[{_COLOURS[signal.status]}]{signal.status.replace('_', ' ')}[/]",
+            *(
+                "–" if value is None else f"{value:.3f}"
+                for value in (signal.value, signal.threshold, signal.p_adjusted)
+            ),
+            signal.words,
+        )
+    console.print(table)
+    for note in verdict.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    console.print(f"report: {checked.report}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _of_settings(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
+    return f"{name} is {first['input']!r}: {first['msg']}"
+
+
+def _give_up(message: str) -> NoReturn:
+    click.echo(f"the check could not run: {message}", err=True)
+    sys.exit(CANNOT_RUN)

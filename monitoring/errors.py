@@ -1,0 +1,20 @@
+"""Everything this room can raise.
+
+MonitoringError
+ ├── NoReference     the served model has nothing to compare with
+ └── BadWindow       the window asked for makes no sense
+"""
+
+from __future__ import annotations
+
+
+class MonitoringError(Exception):
+    """Base of every error of this package; the check could not run."""
+
+
+class NoReference(MonitoringError):
+    """The served model has no usable reference profile."""
+
+
+class BadWindow(MonitoringError):
+    """A time or duration that cannot be read, or a window that ends before it begins."""

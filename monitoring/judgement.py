@@ -1,0 +1,137 @@
+"""From what was measured to a verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitoring.champion import Champion
+from monitoring.settings import MonitoringSettings
+from monitoring.times import iso
+from monitoring.verdict import Accuracy, Drift, Signal, Status, Verdict, WatchedModel, WindowFacts
+from monitoring.window import Window
+
+_MANY_REPEATS = 0.2
+
+
+def judge(
+    champion: Champion,
+    window: Window,
+    drift: Drift,
+    accuracy: Accuracy,
+    settings: MonitoringSettings,
+    *,
+    checked_at: float,
+) -> Verdict:
+    """The verdict over drift and accuracy: a breach of either is a breach; without drift judged, too little data."""
+    status: Status = "breach" if "breach" in (drift.status, accuracy.status) else drift.status
+    return Verdict(
+        checked_at=iso(checked_at),
+        status=status,
+        summary=_summary(status, champion, window, drift, accuracy, settings),
+        reasons=_reasons(drift, accuracy),
+        notes=_notes(champion, window, accuracy),
+        model=WatchedModel(
+            name=champion.model.name, version=champion.model.version, alias=champion.model.alias
+        ),
+        window=WindowFacts(
+            since=iso(window.since),
+            until=iso(window.until),
+            predictions=window.predictions,
+            other_versions=window.other_versions,
+            sampled=window.sampled,
+            distinct_texts=len(window.distinct),
+            repeated_texts=window.repeated,
+            texts_of_reference=len(window.distinct) - len(window.novel),
+        ),
+        drift=drift,
+        accuracy=accuracy,
+        thresholds={
+            name.removeprefix("monitoring_"): float(value)
+            for name, value in settings.model_dump().items()
+            if name.startswith(("monitoring_min_", "monitoring_max_", "monitoring_alpha"))
+        },
+    )
+
+
+def breached(drift: Drift) -> list[Signal]:
+    """Signals that breached, the most certain first."""
+    found = [signal for signal in drift.signals if signal.status == "breach"]
+    return sorted(found, key=lambda signal: (signal.p_value or 0.0, -_times_threshold(signal)))
+
+
+def _times_threshold(signal: Signal) -> float:
+    return (signal.value or 0.0) / (signal.threshold or 1.0)
+
+
+def _summary(
+    status: Status,
+    champion: Champion,
+    window: Window,
+    drift: Drift,
+    accuracy: Accuracy,
+    settings: MonitoringSettings,
+) -> str:
+    if status == "insufficient_data":
+        return (
+            f"Too little data: {len(window.distinct)} different texts were answered by {champion.title}, "
+            f"{settings.monitoring_min_texts} are needed to judge drift. {accuracy.words}"
+        )
+    judged = [signal for signal in drift.signals if signal.status in ("ok", "breach")]
+    moved = breached(drift)
+    parts = []
+    if moved:
+        names = _listed([signal.title.lower() for signal in moved])
+        parts.append(
+            f"The traffic of {champion.title} has changed: {names} ({len(moved)} of {len(judged)} signals)."
+        )
+    elif judged:
+        parts.append(
+            f"The traffic of {champion.title} looks like its reference: "
+            f"{len(window.distinct)} texts, none of {len(judged)} signals moved more than chance explains."
+        )
+    parts.append(accuracy.words)
+    return " ".join(parts)
+
+
+def _reasons(drift: Drift, accuracy: Accuracy) -> list[str]:
+    reasons = [
+        f"{signal.title}: {signal.words} (size {signal.value:.2f}, from {signal.threshold:.2f} on a breach; "
+        f"{_chance(signal)})."
+        for signal in breached(drift)
+    ]
+    if accuracy.status == "breach":
+        reasons.append(accuracy.words)
+    return reasons
+
+
+def _chance(signal: Signal) -> str:
+    p = signal.p_adjusted or 0.0
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
+    notes = [champion.note] if champion.note else []
+    if window.other_versions:
+        notes.append(
+            f"{window.other_versions} predictions of other versions of {champion.model.name} stand in the window; "
+            "only those of the watched version were looked at."
+        )
+    if window.sampled < window.predictions:
+        notes.append(f"{window.sampled} of {window.predictions} predictions were sampled.")
+    if window.sampled and window.repeated / window.sampled >= _MANY_REPEATS:
+        notes.append(
+            f"{window.repeated / window.sampled:.0%} of the predictions repeat a text; each text was counted once."
+        )
+    if repeats := len(window.distinct) - len(window.novel):
+        notes.append(
+            f"{repeats} texts stand word for word in the reference and were left out where words are compared."
+        )
+    if unknown := [score.label for score in accuracy.classes if not score.known]:
+        notes.append(
+            f"Labels came back that the model does not know: {_listed(unknown)}. They count as wrong."
+        )
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]

@@ -1,0 +1,87 @@
+"""`report.html`: the verdict in words, then pictures, then tables; one file that asks nothing of any network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from monitoring.pictures import classes_picture, overview_picture, signal_pictures
+from monitoring.signals.drift import Comparison
+from monitoring.verdict import Estimate, Verdict
+from monitoring.words import moved_words
+from stores.predictions import LabelledPrediction
+
+HEADLINES = {
+    "ok": "Within thresholds",
+    "breach": "A threshold is breached",
+    "insufficient_data": "Too little data to judge",
+}
+_WORDS = {
+    "ok": "ok",
+    "breach": "breach",
+    "insufficient_data": "too little data",
+    "not_measured": "not measured",
+}
+_EXAMPLES = 8
+
+
+def render_report(
+    verdict: Verdict,
+    comparisons: Sequence[Comparison],
+    *,
+    evidently_page: str | None,
+    texts: Sequence[LabelledPrediction] = (),
+) -> str:
+    """The report as HTML.
+
+    Args:
+        verdict: what was found.
+        comparisons: both sides of every signal, for the pictures.
+        evidently_page: name of Evidently's page beside this one, if there is one.
+        texts: predictions whose texts may be quoted; empty where they may not.
+    """
+    environment = Environment(
+        loader=PackageLoader("monitoring", "."),
+        autoescape=True,  # words and texts come from whoever sends requests
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters |= {
+        "moment": lambda text: datetime.fromisoformat(text).strftime("%-d %B %Y, %H:%M"),
+        "words": _WORDS.__getitem__,
+        "sentence": lambda text: text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."),
+        "estimate": _estimate,
+        "duration": _duration,
+        "chance": lambda p: "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+    }
+    by_name = {item.name: item for item in comparisons}
+    content = by_name.get("text_content")
+    judged = content is not None and content.score is not None
+    more, less = moved_words(
+        [str(text) for text in content.reference] if judged and content else [],
+        [str(text) for text in content.window] if judged and content else [],
+    )
+    return environment.get_template("report.html.j2").render(
+        v=verdict,
+        headline=HEADLINES[verdict.status],
+        overview=overview_picture(verdict.drift),
+        pictures=signal_pictures(comparisons),
+        classes=classes_picture(verdict.accuracy),
+        more=more,
+        less=less,
+        evidently=evidently_page,
+        examples=sorted(texts, key=lambda row: row.score)[:_EXAMPLES],
+    )
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{100 * estimate.value:.1f} % ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,59 @@
+"""Settings of the monitoring job; those of registry, prediction store and signing key are in `stores.settings`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stores.settings import VarSettings
+
+
+class MonitoringSettings(VarSettings):
+    """What a check looks at, when it speaks, and when it is silent."""
+
+    monitoring_window: str = "24h"
+    """How far back a check looks: a number and s, m, h or d."""
+
+    monitoring_alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    """Chance of a false drift alarm in one check, over all signals together; intervals of accuracy have 1 − alpha."""
+
+    monitoring_permutations: int = Field(default=4999, ge=999)
+    """Windows drawn to learn what chance alone does to a signal. Fewer than signals / alpha could never alarm."""
+
+    monitoring_min_texts: int = Field(default=50, ge=20)
+    """Distinct texts below which drift is not judged."""
+
+    monitoring_max_texts: int = Field(default=2000, ge=100)
+    """Predictions of a window that are read; more are sampled, so that cost does not grow with traffic."""
+
+    monitoring_min_numeric_shift: float = Field(default=0.1, ge=0)
+    """Effect floor of numeric signals: Wasserstein distance in standard deviations of the reference."""
+
+    monitoring_min_label_shift: float = Field(default=0.1, ge=0, le=1)
+    """Effect floor of the mix of predicted labels: Jensen-Shannon distance."""
+
+    monitoring_min_text_auc: float = Field(default=0.55, ge=0.5, lt=1)
+    """Effect floor of text content: how well reference and live texts can be told apart, 0.5 is not at all."""
+
+    monitoring_min_labels: int = Field(default=30, ge=10)
+    """Labels that must have come back before accuracy is judged."""
+
+    monitoring_min_accuracy: float = Field(default=0.75, ge=0, le=1)
+    """Accuracy surely below it is a breach."""
+
+    monitoring_min_macro_f1: float = Field(default=0.70, ge=0, le=1)
+    """Macro-F1 surely below it is a breach."""
+
+    monitoring_max_accuracy_fall: float = Field(default=0.05, ge=0, le=1)
+    """A fall since registration that surely exceeds it is a breach."""
+
+    monitoring_max_class_fall: float = Field(default=0.15, ge=0, le=1)
+    """A fall of one class's F1 since registration that surely exceeds it is a breach."""
+
+    monitoring_show_texts: bool = False
+    """Whether reports may quote live and reference texts. False: figures, pictures and single words only."""
+
+    monitoring_keep_reports: int = Field(default=200, ge=1)
+    """Reports kept under `var/monitoring`; older ones are removed."""
+
+    monitoring_experiment: str = "quickstart"
+    """Experiment that `--on-breach retrain` runs."""

@@ -1,0 +1,153 @@
+"""What chance alone does to a drift score: its null distribution by permutation, p-values, Holm's correction.
+
+A fixed threshold on a drift score means another thing at every sample size. Here each score is compared with the
+scores of windows *of the same size* that are drawn, without replacement, from reference and window together, as if
+there were no difference between them (Fisher's permutation test): under "nothing changed" its p-value is right at
+any size, also when the window is larger than the reference, and whatever shape the values have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+_CELLS_AT_ONCE = 4_000_000
+"""Cells of one block of permutations: bounds the memory to a few hundred megabytes."""
+_SMALLEST_SPREAD = 0.001  # Evidently's own guard against dividing by zero
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A drift score, and what chance gives."""
+
+    value: float
+    p_value: float
+    """Share of chance scores at least as large, the score itself counted: never 0."""
+    critical: Callable[[float], float]
+    """Level → the smallest score whose p-value is at most that level."""
+
+
+def numeric_score(reference: Floats, window: Floats, *, permutations: int, rng: np.random.Generator) -> Score:
+    """Wasserstein distance in standard deviations of the reference (Evidently's `wasserstein`), with its null."""
+    pooled = np.concatenate([reference, window])
+    pooled.sort()
+    value = _wasserstein(_membership(np.sort(reference), np.sort(window), pooled), pooled)[0]
+    null = np.empty(permutations)
+    block = max(1, _CELLS_AT_ONCE // len(pooled))
+    ranks = np.zeros(len(pooled), dtype=bool)
+    ranks[: len(window)] = True
+    for start in range(0, permutations, block):
+        rows = min(block, permutations - start)
+        drawn = rng.permuted(np.broadcast_to(ranks, (rows, len(ranks))), axis=1)
+        null[start : start + rows] = _wasserstein(drawn, pooled)
+    return _scored(float(value), null)
+
+
+def categorical_score(
+    reference: Sequence[str], window: Sequence[str], *, permutations: int, rng: np.random.Generator
+) -> Score:
+    """Jensen-Shannon distance of two label mixes (Evidently's `jensenshannon`), with its null."""
+    labels = sorted({*reference, *window})
+    index = {label: position for position, label in enumerate(labels)}
+    in_reference = np.bincount([index[label] for label in reference], minlength=len(labels))
+    in_window = np.bincount([index[label] for label in window], minlength=len(labels))
+    total = in_reference + in_window
+    value = float(_mix_distance(in_reference, in_window[None, :])[0])
+    drawn = rng.multivariate_hypergeometric(total, len(window), size=permutations)
+    return _scored(value, _mix_distance(total - drawn, drawn))
+
+
+def auc_score(auc: float, of_reference: int, of_window: int) -> Score:
+    """The null of a held-out AUC: the scores of a classifier that never saw these texts are exchangeable when there
+    is nothing to tell apart, so its Mann-Whitney null holds (Lopez-Paz and Oquab 2017, arXiv:1610.06545).
+
+    Args:
+        auc: area under the curve on the held-out half.
+        of_reference: held-out texts from the reference.
+        of_window: held-out texts from the window.
+    """
+    spread = float(np.sqrt((of_reference + of_window + 1) / (12 * of_reference * of_window)))
+    return Score(
+        value=auc,
+        p_value=float(norm.sf((auc - 0.5) / spread)),
+        critical=lambda level: 0.5 + spread * float(norm.isf(level)),
+    )
+
+
+def holm(p_values: Sequence[float], alpha: float) -> tuple[list[float], float]:
+    """Holm's correction (1979): p-values that may all be read against `alpha`, and the one level that decides alike.
+
+    The chance of any false alarm among all signals stays below `alpha`, however they depend on one another.
+
+    Returns:
+        Adjusted p-values in the order given, and the level below which an unadjusted p-value counts.
+
+    >>> holm([0.001, 0.2, 0.02], alpha=0.05)
+    ([0.003, 0.2, 0.04], 0.05)
+    """
+    count = len(p_values)
+    adjusted = [1.0] * count
+    largest = 0.0
+    for rank, position in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (count - rank) * p_values[position]))
+        adjusted[position] = largest
+    rejected = sum(value <= alpha for value in adjusted)
+    return adjusted, alpha / max(1, count - rejected)
+
+
+def _scored(value: float, null: Floats) -> Score:
+    null = np.sort(null)
+    # Scores that differ in the last digit only are ties: the sums were made in another order.
+    larger = len(null) - int(np.searchsorted(null, value - 1e-9, side="left"))
+
+    def critical(level: float) -> float:
+        allowed = int(np.floor(level * (len(null) + 1))) - 1
+        if allowed < 0:
+            return float("inf")  # too few permutations to reach this level
+        return float(null[-1] + 1e-9 if allowed == 0 else null[len(null) - allowed - 1] + 1e-9)
+
+    return Score(value, (1 + larger) / (1 + len(null)), critical)
+
+
+def _membership(reference: Floats, window: Floats, pooled: Floats) -> NDArray[np.bool_]:
+    """(1, len(pooled)): which places of the sorted pool belong to the window; within ties any order does."""
+    values = np.concatenate([reference, window])
+    belongs = np.concatenate([np.zeros(len(reference), bool), np.ones(len(window), bool)])
+    assert len(values) == len(pooled)
+    return belongs[np.argsort(values, kind="stable")][None, :]
+
+
+def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:
+    """Distance for each row of memberships; (rows,)."""
+    size = in_window.shape[1]
+    of_window = int(in_window[0].sum())
+    of_reference = size - of_window
+    steps = np.arange(1, size + 1)
+    below = np.cumsum(in_window, axis=1, dtype=np.int32)
+    gaps = np.abs(below[:, :-1] / of_window - (steps[:-1] - below[:, :-1]) / of_reference)
+    distance = gaps @ np.diff(pooled)
+    # In doubles: a large mean would drown a small spread in float32.
+    centred = pooled - pooled.mean()
+    chosen = in_window.astype(np.float64)
+    first = (centred.sum() - chosen @ centred) / of_reference
+    second = ((centred**2).sum() - chosen @ centred**2) / of_reference
+    spread = np.sqrt(np.maximum(second - first**2, 0.0))
+    result: Floats = distance / np.maximum(spread, _SMALLEST_SPREAD)
+    return result
+
+
+def _mix_distance(reference: NDArray[np.int64], window: NDArray[np.int64]) -> Floats:
+    """Distance between rows of counts; (rows,)."""
+    shares = np.broadcast_to(reference, window.shape)
+    distance = jensenshannon(
+        shares / shares.sum(axis=1, keepdims=True), window / window.sum(axis=1, keepdims=True), axis=1
+    )
+    # Equal mixes come out as NaN when rounding makes the divergence a hair negative.
+    result: Floats = np.nan_to_num(np.asarray(distance, dtype=np.float64))
+    return result

@@ -1,0 +1,96 @@
+"""Numbers that describe texts: Evidently's descriptors that need no download, and two that look at the words."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from monitoring.signals.quiet import numpy_state_kept
+
+_WORD = re.compile(r"[^\W\d_]+")
+
+DESCRIPTORS = ("text_length", "word_count", "sentence_count", "non_letters", "capitals")
+"""Columns that `describe` adds."""
+
+
+@lru_cache(maxsize=1)
+def _evidently_descriptors() -> list[object]:
+    from evidently.descriptors import (
+        CustomColumnDescriptor,
+        NonLetterCharacterPercentage,
+        SentenceCount,
+        TextLength,
+        WordCount,
+    )
+
+    return [
+        TextLength("text", alias="text_length"),
+        WordCount("text", alias="word_count"),
+        SentenceCount("text", alias="sentence_count"),
+        NonLetterCharacterPercentage("text", alias="non_letters"),
+        CustomColumnDescriptor("text", _capital_share, alias="capitals"),
+    ]
+
+
+def describe(texts: Sequence[str]) -> pd.DataFrame:
+    """One row a text, one float column a descriptor; computed by Evidently."""
+    from evidently import DataDefinition, Dataset
+
+    frame = pd.DataFrame({"text": list(texts)})
+    if frame.empty:  # Evidently refuses
+        return pd.DataFrame(columns=list(DESCRIPTORS), dtype=float)
+    with numpy_state_kept():
+        data = Dataset.from_pandas(
+            frame,
+            data_definition=DataDefinition(text_columns=["text"]),
+            descriptors=_evidently_descriptors(),
+        )
+    return data.as_dataframe()[list(DESCRIPTORS)].astype(float)
+
+
+def _capital_share(data: object) -> object:
+    from evidently.core.datasets import DatasetColumn
+    from evidently.legacy.core import ColumnType
+
+    shares = data.data.map(lambda text: 100 * sum(map(str.isupper, text)) / max(1, len(text)))  # type: ignore[attr-defined]
+    return DatasetColumn(type=ColumnType.Numerical, data=shares)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case; no digits."""
+    return _WORD.findall(text.lower())
+
+
+class Vocabulary:
+    """The words of the reference texts, to tell how much of another text they have never seen.
+
+    A reference text is measured against the *other* reference texts: it would know all its own words, and every
+    new text would look strange beside it.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [words_of(text) for text in texts]
+        self._seen_in = Counter(word for words in self._texts for word in set(words))
+
+    def unseen_in_reference(self) -> NDArray[np.float64]:
+        """Percentage of each reference text's words that no other reference text has."""
+        return np.array(
+            [_percentage(sum(self._seen_in[word] < 2 for word in words), words) for words in self._texts]
+        )
+
+    def unseen_in(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Percentage of each text's words that no reference text has; 0 for a text without words."""
+        read = [words_of(text) for text in texts]
+        return np.array(
+            [_percentage(sum(word not in self._seen_in for word in words), words) for words in read]
+        )
+
+
+def _percentage(part: int, words: Sequence[str]) -> float:
+    return 100 * part / len(words) if words else 0.0

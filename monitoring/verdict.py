@@ -1,0 +1,151 @@
+"""The verdict: what a check found, as typed JSON with a published schema (`verdict.schema.json`).
+
+`python -m monitoring schema` prints the schema; a test holds the published file to it. Fields are added, not renamed:
+`schema_version` rises when a reader of the old form would go wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["ok", "breach", "insufficient_data"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class WatchedModel(_Part):
+    """The model version that was watched."""
+
+    name: str
+    version: str
+    alias: str | None
+    """The alias it was found by; null when it is pinned."""
+
+
+class WindowFacts(_Part):
+    """What the check looked at."""
+
+    since: str
+    """ISO 8601, UTC; the window begins with it."""
+    until: str
+    """ISO 8601, UTC; the window ends before it."""
+    predictions: int
+    """Predictions of the watched version."""
+    other_versions: int
+    """Predictions of other versions of the model, not looked at."""
+    sampled: int
+    """Predictions that were read."""
+    distinct_texts: int
+    """Different texts among them; drift is judged on these."""
+    repeated_texts: int
+    """Rows read that repeat another row's text."""
+    texts_of_reference: int
+    """Different texts that stand word for word in the reference; left out where words are compared."""
+
+
+class Signal(_Part):
+    """One property of the traffic, compared with the reference."""
+
+    name: str
+    title: str
+    measure: str
+    """What `value` is."""
+    status: Status | Literal["not_measured"]
+    value: float | None = None
+    """Effect size: how far the window is from the reference."""
+    threshold: float | None = None
+    """The value from which it is a breach, at this window's size: the floor, or what chance gives if that is more."""
+    floor: float
+    """Effect size below which nothing is a breach, however certain."""
+    p_value: float | None = None
+    """Chance of so large a value when nothing changed."""
+    p_adjusted: float | None = None
+    """The same, corrected over all signals (Holm); a breach is at most alpha."""
+    reference_texts: int
+    window_texts: int
+    words: str
+    """What happened, in words."""
+
+
+class Drift(_Part):
+    """Whether the traffic is still like the reference."""
+
+    status: Status
+    alpha: float
+    """Chance of a false alarm over all signals together."""
+    signals: list[Signal]
+
+
+class Estimate(_Part):
+    """A figure with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassScore(_Part):
+    """One class, where its truth is known."""
+
+    label: str
+    known: bool
+    """Whether the model has this class; feedback may name one that it lacks."""
+    labelled: int
+    """Labelled predictions whose truth is this class."""
+    f1: Estimate | None
+    """null when the class is neither predicted nor true among the labelled."""
+    reference_f1: float | None
+    status: Status
+
+
+class Accuracy(_Part):
+    """How right the model was, where labels came back."""
+
+    status: Status
+    labelled: int
+    coverage: float
+    """Share of the window's predictions that have a label."""
+    mean_lag_seconds: float | None
+    """Between prediction and label."""
+    confidence_level: float
+    """Of every interval here."""
+    accuracy: Estimate | None
+    macro_f1: Estimate | None
+    reference_accuracy: float
+    """On the held-out texts, when the model was registered."""
+    fall: Estimate | None
+    """Reference accuracy less accuracy."""
+    expected_accuracy: float | None
+    """Mean confidence of the window: an estimate without labels, as good as the model's calibration."""
+    classes: list[ClassScore]
+    words: str
+
+
+class Verdict(_Part):
+    """What one check found."""
+
+    schema_version: Literal[1] = 1
+    checked_at: str
+    """ISO 8601, UTC."""
+    status: Status
+    summary: str
+    """The verdict in one or two sentences."""
+    reasons: list[str]
+    """Every threshold that is breached, in words; empty unless `status` is `breach`."""
+    notes: list[str]
+    """What else a reader should know: repeated texts, other versions, things that could not be done."""
+    model: WatchedModel
+    window: WindowFacts
+    drift: Drift
+    accuracy: Accuracy
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """The settings that decided."""
+
+    @property
+    def exit_code(self) -> int:
+        """0: within thresholds, or too little data to say; 1: a threshold is breached."""
+        return 1 if self.status == "breach" else 0

@@ -1,0 +1,69 @@
+"""What was answered: a bounded sample of the live predictions of one model version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from monitoring.champion import Champion
+from stores.predictions import LabelledPrediction, Outcome, PredictionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A live window, with what was left out and how much of it."""
+
+    since: float
+    until: float
+    predictions: int
+    """Predictions of the watched version in the window."""
+    other_versions: int
+    """Predictions of other versions of the model in the window; they are not looked at."""
+    sampled: int
+    """Predictions that were read."""
+    distinct: list[LabelledPrediction]
+    """Of those, each text once. A text that is sent a thousand times says no more about drift than once, and
+    counting it a thousand times would make any window look certain of itself."""
+    novel: list[LabelledPrediction]
+    """Of those, the ones whose text does not stand in the reference: word for word repetition hides drift of words."""
+    outcomes: list[Outcome]
+    """Confusion table of *all* labelled predictions of the version in the window, not of the sample."""
+
+    @property
+    def repeated(self) -> int:
+        """Rows of the sample that repeat another one's text."""
+        return self.sampled - len(self.distinct)
+
+
+def read_window(
+    store: PredictionStore, champion: Champion, since: float, until: float, *, max_texts: int
+) -> Window:
+    """Read a window of the champion's live predictions; at most `max_texts` rows, whatever the traffic.
+
+    Raises:
+        PredictionStoreError: the store cannot be read.
+    """
+    name, version = champion.model.name, champion.model.version
+    of_model = store.count(since, until, model_name=name)
+    of_version = store.count(since, until, model_name=name, model_version=version)
+    rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version)
+    outcomes = store.outcomes(since, until, model_name=name, model_version=version)
+    distinct = _each_once(rows)
+    known = set(champion.reference["text"])
+    return Window(
+        since=since,
+        until=until,
+        predictions=of_version,
+        other_versions=of_model - of_version,
+        sampled=len(rows),
+        distinct=distinct,
+        novel=[row for row in distinct if row.text not in known],
+        outcomes=outcomes,
+    )
+
+
+def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
+    first: dict[str, LabelledPrediction] = {}
+    for row in rows:
+        first.setdefault(row.text, row)
+    return list(first.values())

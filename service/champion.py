@@ -12,11 +12,12 @@ from classifier import Classifier, ClassifierError
 from classifier.golden import read_golden
 from service.jobs import ServedModel
 from service.sources import Wanted, source_of
-from stores.errors import RegistryUnavailable, StoreError
+from stores.errors import ModelNotRegistered, RegistryUnavailable, StoreError
 from stores.settings import SigningSettings, TrackingSettings
 
 logger = logging.getLogger(__name__)
 
+_SEE_LOG = "the newest version cannot be served; the log and /model say why"
 _LONGEST_WAIT = 300.0
 """Seconds after which a version that could not be loaded is tried again at the latest."""
 
@@ -32,6 +33,8 @@ class Following:
     problem: str | None = None
     """Why the newest poll or swap failed; None when it did not."""
     problem_at: float | None = None
+    advice: str | None = None
+    """The same in words for clients, who need not know addresses and paths."""
 
 
 class ChampionFollower:
@@ -104,7 +107,7 @@ class ChampionFollower:
         try:
             wanted = self._source.wanted()
         except StoreError as error:
-            self._note_problem(str(error))
+            self._note_problem(str(error), advice=_advice(error))
             if self.served is None and isinstance(error, RegistryUnavailable):
                 self._serve_last_known(str(error))
             return
@@ -172,15 +175,21 @@ class ChampionFollower:
         pause = min(_LONGEST_WAIT, self._poll_seconds * 2**failures)
         self._rejected = (wanted.model_id, failures, time.monotonic() + pause)
 
-    def _note_problem(self, problem: str) -> None:
+    def _note_problem(self, problem: str, *, advice: str = _SEE_LOG) -> None:
         if problem != self.following.problem:  # once, not at every poll
             logger.error("champion_not_followed", extra={"fields": {"reason": problem}})
-        self.following = replace(self.following, problem=problem, problem_at=time.time())
+        self.following = replace(self.following, problem=problem, problem_at=time.time(), advice=advice)
         self._on_failure()
 
     def _note_no_problem(self) -> None:
         if self.following.problem is not None:
-            self.following = replace(self.following, problem=None, problem_at=None)
+            self.following = replace(self.following, problem=None, problem_at=None, advice=None)
+
+
+def _advice(error: StoreError) -> str:
+    if isinstance(error, ModelNotRegistered):
+        return str(error)  # names the model and what to do
+    return "the model registry does not answer; the log and /model say why"
 
 
 def _warm_up(classifier: Classifier, batch_tokens: int) -> None:

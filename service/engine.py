@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from service.store import StoreHandle
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+
+logger = logging.getLogger(__name__)
 
 _ENCODERS = 2
 """Threads that tokenise, so that a list of long texts does not hold up a short one."""
@@ -118,7 +121,7 @@ class Engine:
         if self.champion.served is not None:
             return self.champion.served
         following = self.champion.following
-        reason = following.problem or f"{following.source} is still being loaded"
+        reason = following.advice or f"{following.source} is still being loaded"
         raise NoModel(f"no model is loaded yet: {reason}", retry_after=max(1.0, self.settings.poll_seconds))
 
     async def classify(
@@ -188,7 +191,8 @@ class Engine:
         try:
             return await loop.run_in_executor(self._writers, self._keep, request, labels)
         except PredictionStoreError as error:
-            raise StoreUnavailable(f"the feedback could not be kept: {error}") from error
+            logger.error("feedback_not_kept", extra={"fields": {"reason": str(error)}})
+            raise StoreUnavailable("the feedback could not be kept: try again") from error
 
     # -- inside ---------------------------------------------------------------------------------------------------
 

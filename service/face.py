@@ -114,7 +114,7 @@ def check_key(request: Request, keys: Sequence[bytes]) -> None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         given = given or token.strip()
-    candidate = given.encode("utf-8", "surrogateescape")
+    candidate = given.encode("latin-1")  # headers come decoded as Latin-1: these are the bytes that were sent
     # Every key is compared, in constant time, so that the time tells nothing.
     if not sum(hmac.compare_digest(candidate, key) for key in keys):
         raise NotAuthorised("a key is needed: send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")

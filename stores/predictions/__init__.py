@@ -6,9 +6,17 @@
 from stores.predictions.store import (
     FeedbackResult,
     LabelledPrediction,
+    Outcome,
     Prediction,
     PredictionStore,
     new_prediction_id,
 )
 
-__all__ = ["FeedbackResult", "LabelledPrediction", "Prediction", "PredictionStore", "new_prediction_id"]
+__all__ = [
+    "FeedbackResult",
+    "LabelledPrediction",
+    "Outcome",
+    "Prediction",
+    "PredictionStore",
+    "new_prediction_id",
+]

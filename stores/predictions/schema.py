@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+REQUEST_ID_LENGTH = 64
 
 # Times are seconds since the epoch, UTC, as floats: one type that SQLite and PostgreSQL keep alike.
 
@@ -26,7 +27,7 @@ predictions = Table(
     metadata,
     Column("id", String(32), primary_key=True),
     Column("created_at", Float(53), nullable=False),
-    Column("request_id", String(64)),
+    Column("request_id", String(REQUEST_ID_LENGTH)),
     Column("source", String(32), nullable=False),
     Column("model_name", String(256), nullable=False),
     Column("model_version", String(64), nullable=False),

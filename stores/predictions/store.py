@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,15 +10,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, Select, create_engine, event, func, insert, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from stores.errors import PredictionStoreError
 from stores.predictions.migrate import migrate
-from stores.predictions.schema import feedback, predictions
+from stores.predictions.schema import REQUEST_ID_LENGTH, feedback, predictions
 
 _IDS_PER_QUERY = 500
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+_RANDOM_DIGITS_FROM, _RANDOM_DIGITS = 17, 8
+"""Where the random part of an id stands (from 1, as SQL counts), and how much of it is looked at."""
 
 
 def new_prediction_id() -> str:
@@ -65,6 +70,18 @@ class FeedbackResult:
     """Ids of no prediction, in the order given."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Predictions of one label whose truth is known and the same: one cell of a confusion table."""
+
+    label: str
+    """What was predicted."""
+    true_label: str
+    count: int
+    mean_lag: float
+    """Seconds between prediction and label, on average."""
+
+
 class PredictionStore:
     """The prediction store. Thread-safe; one engine a process.
 
@@ -98,7 +115,7 @@ class PredictionStore:
         """Commit predictions in one transaction: all of them or none."""
         if not rows:
             return
-        values = [asdict(row) | {"scores": dict(row.scores)} for row in rows]
+        values = [_columns(row) for row in rows]
         with self._write() as connection:
             connection.execute(insert(predictions), values)
 
@@ -112,12 +129,12 @@ class PredictionStore:
         """
         at = time.time() if at is None else at
         with self._write() as connection:
-            known = self._known(connection, list(labels))
+            known = self._known(connection, [id_ for id_ in labels if storable(id_) == id_])
             current = self._labels_in_force(connection, known)
             new = [
-                {"prediction_id": id_, "label": label, "source": source, "created_at": at}
+                {"prediction_id": id_, "label": storable(label), "source": source, "created_at": at}
                 for id_, label in labels.items()
-                if id_ in known and current.get(id_) != label
+                if id_ in known and current.get(id_) != storable(label)
             ]
             if new:
                 connection.execute(insert(feedback), new)
@@ -127,6 +144,8 @@ class PredictionStore:
 
     def get(self, prediction_id: str) -> LabelledPrediction | None:
         """One prediction, or None."""
+        if storable(prediction_id) != prediction_id:
+            return None
         with self._read() as connection:
             row = connection.execute(_labelled().where(predictions.c.id == prediction_id)).first()
         return LabelledPrediction(**row._mapping) if row else None
@@ -143,7 +162,7 @@ class PredictionStore:
     ) -> list[LabelledPrediction]:
         """Predictions with `since` <= created_at < `until`, newest first, with the label in force of each."""
         query = _labelled().where(*_within(since, until, model_name, model_version, source))
-        query = query.order_by(predictions.c.created_at.desc()).limit(limit)
+        query = query.order_by(predictions.c.created_at.desc(), predictions.c.id.desc()).limit(limit)
         with self._read() as connection:
             return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
 
@@ -161,6 +180,56 @@ class PredictionStore:
         query = query.where(*_within(since, until, model_name, model_version, source))
         with self._read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def sample(
+        self,
+        since: float,
+        until: float,
+        *,
+        size: int,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        source: str = "live",
+    ) -> list[LabelledPrediction]:
+        """At most `size` predictions of a window, spread evenly over it; the same ones at every call.
+
+        Ids end in random digits: the smallest of them are a sample that no request pattern can bias, and that the
+        database finds without handing out the rest.
+        """
+        found = self.count(since, until, model_name=model_name, model_version=model_version, source=source)
+        query = _labelled().where(*_within(since, until, model_name, model_version, source))
+        luck = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, _RANDOM_DIGITS)
+        if found > 2 * size:  # sort a few more than are needed, not all
+            bound = int(16**_RANDOM_DIGITS * 1.5 * size / found)
+            query = query.where(luck <= f"{bound:0{_RANDOM_DIGITS}x}")
+        query = query.order_by(luck, predictions.c.id).limit(size)
+        with self._read() as connection:
+            return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
+
+    def outcomes(
+        self,
+        since: float,
+        until: float,
+        *,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        source: str = "live",
+    ) -> list[Outcome]:
+        """The confusion table of a window's labelled predictions, counted by the database."""
+        rows = _labelled().where(*_within(since, until, model_name, model_version, source)).subquery("rows")
+        query = (
+            select(
+                rows.c.label,
+                rows.c.true_label,
+                func.count().label("count"),
+                func.avg(rows.c.labelled_at - rows.c.created_at).label("mean_lag"),
+            )
+            .where(rows.c.true_label.is_not(None))
+            .group_by(rows.c.label, rows.c.true_label)
+            .order_by(rows.c.label, rows.c.true_label)
+        )
+        with self._read() as connection:
+            return [Outcome(**row._mapping) for row in connection.execute(query)]
 
     def feedback_history(self, prediction_id: str) -> list[tuple[str, float]]:
         """Every label that was given to a prediction, with its time, oldest first."""
@@ -188,12 +257,14 @@ class PredictionStore:
 
     @staticmethod
     def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
+        ids = sorted(ids)
         known: set[str] = set()
         for start in range(0, len(ids), _IDS_PER_QUERY):
             part = ids[start : start + _IDS_PER_QUERY]
-            known.update(
-                connection.execute(select(predictions.c.id).where(predictions.c.id.in_(part))).scalars()
-            )
+            # Locked, in one order, so that two writers of the same label do not both find it missing. (SQLite has one
+            # writer at a time and ignores it.)
+            query = select(predictions.c.id).where(predictions.c.id.in_(part))
+            known.update(connection.execute(query.order_by(predictions.c.id).with_for_update()).scalars())
         return known
 
     @staticmethod
@@ -209,17 +280,28 @@ class PredictionStore:
         return labels
 
 
+def storable(text: str) -> str:
+    """`text` as every database can keep it: NUL and lone surrogates, which JSON may carry, become U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _NOT_STORABLE.sub("\ufffd", text)
+
+
+def _columns(row: Prediction) -> dict[str, Any]:
+    values = asdict(row) | {"scores": dict(row.scores)}
+    values["text"] = storable(row.text)
+    if row.request_id is not None:  # a client may choose it
+        values["request_id"] = storable(row.request_id)[:REQUEST_ID_LENGTH]
+    return values
+
+
 def _labelled() -> Select[Any]:
-    newest = (
-        select(feedback.c.prediction_id, func.max(feedback.c.id).label("id"))
-        .group_by(feedback.c.prediction_id)
-        .subquery("newest")
-    )
-    return (
-        select(predictions, feedback.c.label.label("true_label"), feedback.c.created_at.label("labelled_at"))
-        .outerjoin(newest, newest.c.prediction_id == predictions.c.id)
-        .outerjoin(feedback, feedback.c.id == newest.c.id)
-    )
+    # Looked up prediction by prediction in the index, so that the cost is the window's, not the history's.
+    every = feedback.alias("every")
+    newest = select(func.max(every.c.id)).where(every.c.prediction_id == predictions.c.id).scalar_subquery()
+    return select(
+        predictions, feedback.c.label.label("true_label"), feedback.c.created_at.label("labelled_at")
+    ).select_from(predictions.outerjoin(feedback, feedback.c.id == newest))
 
 
 def _within(
@@ -239,8 +321,10 @@ def _within(
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5)
-    engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5, hide_parameters=True)
+    engine = create_engine(
+        url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -265,8 +349,20 @@ def _engine(url: str) -> Engine:
 def _translated(url: str) -> Iterator[None]:
     try:
         yield
+    except ArgumentError:
+        # The address itself is wrong; it is not repeated, for it may hold a password.
+        raise PredictionStoreError(
+            "PREDICTIONS_URL is not an SQLAlchemy address such as postgresql://user@host/database"
+        ) from None
     except SQLAlchemyError as error:
-        # Not str(error): it repeats the statement's parameters, and with them the texts.
+        # Not str(error): it repeats the statement.
         reason = str(getattr(error, "orig", None) or type(error).__name__)
-        shown = make_url(url).render_as_string(hide_password=True)
-        raise PredictionStoreError(f"the prediction store at {shown} failed: {reason}") from error
+        raise PredictionStoreError(f"the prediction store at {_shown(url)} failed: {reason}") from error
+    except (CommandError, OSError, ImportError) as error:  # a schema newer than this code, a folder, a driver
+        raise PredictionStoreError(
+            f"the prediction store at {_shown(url)} cannot be opened: {error}"
+        ) from error
+
+
+def _shown(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)

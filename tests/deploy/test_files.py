@@ -1,0 +1,108 @@
+"""The deployment files hold together. Whether the image runs is for `make image-test`, which needs an engine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILES = [ROOT / "Dockerfile", *sorted((ROOT / "deploy").glob("*.Dockerfile"))]
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_hadolint_has_nothing_to_say(dockerfile: Path) -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    run = subprocess.run([hadolint, dockerfile], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("dockerfile", [ROOT / "Dockerfile", ROOT / "deploy" / "monitoring.Dockerfile"])
+def test_what_is_copied_is_there_and_not_ignored(dockerfile: Path) -> None:
+    allowed = {
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line[:1] == "!"
+    }
+    text = dockerfile.read_text(encoding="utf-8").replace("${REQUIREMENTS}", "service")
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", text, flags=re.MULTILINE)
+    sources = [source for line in copied for source in line.split()]
+    assert sources
+    for source in sources:
+        assert (ROOT / source).exists(), f"{dockerfile.name} copies {source}"
+        assert any(Path(source).match(pattern) for pattern in allowed), (
+            f"{source} is not let in by .dockerignore"
+        )
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.name)
+def test_images_run_as_a_numbered_user_who_is_not_root(dockerfile: Path) -> None:
+    users = re.findall(r"^USER (\S+)$", dockerfile.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert users[-1:] == ["10001:10001"]
+
+
+def test_the_serving_image_has_every_folder_that_the_service_imports() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    rooms = {"classifier", "stores", "service"}
+    imported = {
+        match
+        for room in rooms
+        for path in (ROOT / room).rglob("*.py")
+        for match in re.findall(
+            r"^\s*(?:from|import) (classifier|stores|service|training|monitoring|load)\b",
+            path.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    }
+    assert imported <= rooms
+    assert all(f"COPY {room} {room}" in text for room in rooms)
+
+
+def test_the_lock_of_the_serving_image_holds_no_torch_and_only_hashed_packages() -> None:
+    lock = (ROOT / "requirements" / "service.lock").read_text(encoding="utf-8")
+    packages = re.findall(r"^([a-z0-9._-]+)==", lock, flags=re.MULTILINE)
+    assert "bentoml" in packages
+    assert not {"torch", "transformers", "pandas"} & set(packages)
+    assert len(re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]) == len(packages)
+    assert all(
+        "--hash=sha256:" in entry for entry in re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
+    )
+
+
+def test_compose_runs_ours_hardened_and_opens_no_port_to_the_world(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert set(services) == {"postgres", "mlflow", "service", "monitoring"}
+    for name in ("mlflow", "service", "monitoring"):
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        dockerfile = services[name]["build"].get("dockerfile", "Dockerfile")
+        assert (ROOT / dockerfile).is_file()
+    for service in services.values():
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
+        named = {volume.split(":")[0] for volume in service.get("volumes", []) if not volume.startswith(".")}
+        assert named <= set(compose["volumes"])
+        assert set(service.get("depends_on", {})) <= set(services)
+
+
+def test_compose_holds_no_password(compose: dict[str, Any]) -> None:
+    text = (ROOT / "deploy" / "compose.yaml").read_text(encoding="utf-8")
+    assert text.count("${POSTGRES_PASSWORD:?") == 3
+    assert not re.search(r"(?i)(password|key|keys): +[^$\s]", text)
+
+
+def test_the_image_script_explains_itself() -> None:
+    run = subprocess.run([ROOT / "deploy" / "image"], capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    for word in ("deploy/image build", "deploy/image test", "BASE_IMAGE", "CA_FILE", "BUNDLE"):
+        assert word in run.stdout

@@ -20,7 +20,12 @@ class Settings(BaseSettings):
     """Base of every settings class: reads the environment, then `.env`; a field's name is its variable's name."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", extra="ignore", env_ignore_empty=True, populate_by_name=True, protected_namespaces=()
+        env_file=".env",
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,  # so that the README's table can be held against the fields
     )
 
 
@@ -48,7 +53,7 @@ class TrackingSettings(VarSettings):
     """Which registry, and which model in it."""
 
     mlflow_tracking_uri: str | None = None
-    """MLflow's tracking and registry address. Unset: SQLite in `var_dir`."""
+    """MLflow's tracking and registry address. Unset: SQLite under VAR_DIR."""
 
     model_name: str = "news"
     """Name of the registered model."""
@@ -81,7 +86,7 @@ class PredictionSettings(VarSettings):
     """Where predictions and feedback are kept."""
 
     predictions_url: str | None = None
-    """SQLAlchemy address of the prediction store. Unset: SQLite in `var_dir`; PostgreSQL: `postgresql://user@host/db`."""
+    """SQLAlchemy address of the prediction store. Unset: SQLite under VAR_DIR; PostgreSQL: `postgresql://user@host/db`."""
 
     @property
     def url(self) -> str:

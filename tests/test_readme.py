@@ -1,0 +1,71 @@
+"""The README tells the truth: its settings, its make targets, its links, its commands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitoring.settings import MonitoringSettings
+from service.settings import ServiceSettings
+from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONCERNS: tuple[type[Settings], ...] = (
+    VarSettings,
+    TrackingSettings,
+    SigningSettings,
+    PredictionSettings,
+    ServiceSettings,
+    MonitoringSettings,
+)
+PAGES = ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+
+def settings_table() -> list[str]:
+    """The rows that the README's table must have: every field of every settings class, in their own words."""
+    rows = []
+    for concern in CONCERNS:
+        for name in concern.__annotations__:
+            if (field := concern.model_fields.get(name)) is not None:
+                default = "unset" if field.default is None else f"`{field.default}`"
+                meaning = " ".join(str(field.description).split())
+                rows.append(f"| `{name.upper()}` | {default} | {meaning} |")
+    return rows
+
+
+def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
+    found = [line for line in README.splitlines() if re.match(r"\| `[A-Z_]+` \|", line)]
+    assert found == settings_table(), "replace the table's rows by:\n" + "\n".join(settings_table())
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)", README))
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_every_command_of_the_readme_is_there() -> None:
+    commands = sorted(set(re.findall(r"python -m ([a-z.]+)(?: ([a-z]+))?", README)))
+    assert ("training", "run") in commands
+    for module, subcommand in commands:
+        arguments = [sys.executable, "-m", module, *([subcommand] if module in _GROUPS else []), "--help"]
+        done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, f"{module} {subcommand}: {done.stderr}"
+
+
+_GROUPS = {"training", "monitoring"}

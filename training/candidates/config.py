@@ -1,0 +1,132 @@
+"""What an experiment file may say of a candidate: one class a kind, every field with its meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class CandidateConfig(BaseModel):
+    """What every kind of candidate has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    baseline: bool = False
+    """A yardstick: reported with the others, and wins only where the experiment's `baselines_may_win` says so."""
+
+    note: str = ""
+    """A sentence for people: what this candidate is meant to show."""
+
+
+class NetworkConfig(CandidateConfig):
+    """A pretrained network, fine-tuned with transformers' Trainer."""
+
+    kind: Literal["network"] = "network"
+
+    weights: str = "all-minilm-l6-v2"
+    """Where it starts: the packaged `all-minilm-l6-v2`, a hub name (`prajjwal1/bert-mini`), or a folder."""
+
+    layers: int | tuple[int, ...] | None = None
+    """Transformer layers to keep: a number keeps the first ones, a list keeps exactly those (from 0), in order.
+    Unset: all. Fewer layers are cheaper to serve, nearly in proportion."""
+
+    max_length: int = Field(default=128, ge=8)
+    """Tokens it reads, special tokens included; the rest of a text is cut, in training as in serving."""
+
+    epochs: float = Field(default=2, gt=0)
+    """Passes over the training part. The weights of the best epoch, by macro-F1 on the validation part, are kept."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak of AdamW's learning rate; it falls linearly to zero after the warm-up."""
+
+    batch_size: int = Field(default=16, ge=1)
+    """Texts that pass through the network at once."""
+
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are added before a step: the same step as a batch that many times larger."""
+
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps over which the learning rate rises from zero."""
+
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's weight decay."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Probability taken from the true label and spread over all of them while training."""
+
+    max_gradient_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+
+    parity_tolerance: float = Field(default=1e-3, gt=0)
+    """Largest accepted difference of one probability between the trained and the exported network."""
+
+    @field_validator("layers")
+    @classmethod
+    def _some_layers(cls, layers: int | tuple[int, ...] | None) -> int | tuple[int, ...] | None:
+        if isinstance(layers, int) and layers < 1:
+            raise ValueError(f"keep at least one layer, not {layers}")
+        if isinstance(layers, tuple) and (not layers or list(layers) != sorted(set(layers)) or layers[0] < 0):
+            raise ValueError(f"name layers from 0, rising, each once, not {list(layers)}")
+        return layers
+
+
+class TfidfConfig(CandidateConfig):
+    """What the classical candidates share: how texts become TF-IDF features."""
+
+    baseline: bool = True
+
+    max_features: int = Field(default=20_000, ge=1)
+    """Terms kept, the most frequent first."""
+
+    longest_phrase: int = Field(default=1, ge=1)
+    """Longest run of words that counts as a term: 1 takes words, 2 also pairs."""
+
+    min_texts: int = Field(default=2, ge=1)
+    """Texts that a term must stand in."""
+
+    lowercase: bool = True
+    """Whether case is ignored."""
+
+    stop_words: Literal["english"] | None = "english"
+    """Words to leave out: scikit-learn's English list, or none."""
+
+    token_pattern: str = r"(?u)\b\w\w+\b"
+    """Regular expression of a word."""
+
+    sublinear: bool = True
+    """Whether a term's count enters by its logarithm."""
+
+
+class LogregConfig(TfidfConfig):
+    """TF-IDF and logistic regression: what a careful person would try first."""
+
+    kind: Literal["tfidf_logreg"] = "tfidf_logreg"
+
+    strength: float = Field(default=10.0, gt=0)
+    """Inverse of the regularisation (scikit-learn's C)."""
+
+
+class CatBoostConfig(TfidfConfig):
+    """TF-IDF and gradient-boosted trees."""
+
+    kind: Literal["tfidf_catboost"] = "tfidf_catboost"
+
+    max_features: int = Field(default=1_000, ge=1)
+    """Terms kept, the most frequent first. Training time grows in proportion."""
+
+    iterations: int = Field(default=100, ge=1)
+    """Trees."""
+
+    learning_rate: float = Field(default=0.2, gt=0)
+    """Weight of each tree."""
+
+    depth: int = Field(default=4, ge=1, le=16)
+    """Depth of each tree."""
+
+    l2: float = Field(default=3.0, ge=0)
+    """L2 regularisation of the leaves."""
+
+
+Candidate = Annotated[NetworkConfig | LogregConfig | CatBoostConfig, Field(discriminator="kind")]
+"""Any candidate; its `kind` says which."""

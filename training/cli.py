@@ -1,0 +1,133 @@
+"""The commands: run, list, compare, promote, rollback, data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from stores.errors import StoreError
+from stores.settings import TrackingSettings
+from stores.telemetry import turn_telemetry_off
+from training.data import DataError, load_data, split_data
+from training.errors import TrainingError
+from training.experiment import experiment_files, load_experiment
+
+_SET = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE",
+    help="Override one key of the experiment, dotted: --set candidates.minilm.epochs=1. Repeatable.",
+)  # fmt: skip
+_EXPERIMENT = click.argument("experiment", default="quickstart")
+
+
+@click.group()
+def main() -> None:
+    """Train candidates, compare them, and decide which one serves."""
+    turn_telemetry_off()
+
+
+@main.command()
+@_EXPERIMENT
+@_SET
+def run(experiment: str, overrides: tuple[str, ...]) -> None:
+    """Train EXPERIMENT's candidates, register the best, and promote it if it beats the champion.
+
+    EXPERIMENT is a name from `list`, or the path of a YAML file. Exit status 2: it could not run.
+    """
+    with _errors():
+        loaded = load_experiment(experiment, overrides)
+        from training.run import run_experiment  # torch and MLflow take seconds to import
+
+        run_experiment(loaded, console=_console())
+
+
+@main.command("list")
+def list_experiments() -> None:
+    """Show the experiments that come with the project."""
+    table = Table(title="Experiments", title_justify="left")
+    for heading in ("name", "data", "candidates", "what it is"):
+        table.add_column(heading, overflow="fold")
+    with _errors():
+        for file in experiment_files():
+            found = load_experiment(file.stem)
+            table.add_row(found.name, found.data.source, ", ".join(found.candidates), found.description)
+    _console().print(table)
+
+
+@main.command()
+@click.argument("experiment", required=False)
+@click.option("--all", "every", is_flag=True, help="Every run, not the last one only.")
+def compare(experiment: str | None, every: bool) -> None:
+    """Show the candidates of the last run with intervals, of EXPERIMENT or of whichever ran last."""
+    from training.compare import comparison_table
+
+    with _errors():
+        _console().print(comparison_table(experiment, every=every))
+
+
+@main.command()
+@click.argument("version")
+@click.option("--model", help="Registered model; default: the setting MODEL_NAME.")
+def promote(version: str, model: str | None) -> None:
+    """Make VERSION the champion, whatever the gate said; the champion until now becomes `previous`."""
+    from stores.models import ModelRegistry
+
+    with _errors():
+        promoted = ModelRegistry(_tracking(model)).promote(version)
+        _console().print(f"Version {promoted.version} of {promoted.name} is champion.", highlight=False)
+
+
+@main.command()
+@click.option("--model", help="Registered model; default: the setting MODEL_NAME.")
+def rollback(model: str | None) -> None:
+    """Swap `champion` and `previous`; a second rollback undoes the first."""
+    from stores.models import ModelRegistry
+
+    with _errors():
+        champion = ModelRegistry(_tracking(model)).rollback()
+        _console().print(f"Version {champion.version} of {champion.name} is champion again.", highlight=False)
+
+
+@main.command()
+@_EXPERIMENT
+@_SET
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test", "reserve"]),
+    default="reserve",
+    show_default=True,
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The JSONL file to write."
+)
+def data(experiment: str, overrides: tuple[str, ...], part: str, out: Path) -> None:
+    """Write one part of EXPERIMENT's data as JSONL: {"text": …, "label": …} a line."""
+    with _errors():
+        loaded = load_experiment(experiment, overrides)
+        splits = split_data(load_data(loaded.data, loaded.seed), loaded.data, loaded.seed)
+        chosen = splits.parts()[part]
+        chosen.write_jsonl(out)
+        _console().print(f"{len(chosen)} texts of {part} in {out}", highlight=False, soft_wrap=True)
+
+
+def _tracking(model: str | None) -> TrackingSettings:
+    return TrackingSettings(model_name=model) if model else TrackingSettings()
+
+
+def _console() -> Console:
+    return Console()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What is wrong in one sentence, and exit status 2; a bug keeps its trace."""
+    try:
+        yield
+    except (TrainingError, DataError, StoreError) as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)

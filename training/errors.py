@@ -1,0 +1,30 @@
+"""Everything this room can raise, besides what its data, the bundle and the stores raise.
+
+TrainingError
+ ├── ExperimentInvalid     the experiment file, or a --set, says something that cannot be
+ ├── WeightsMissing        the weights that a network starts from cannot be loaded
+ ├── ParityError           the exported network does not compute what the trained one does
+ └── NoCandidateLeft       every candidate that may win has failed
+"""
+
+from __future__ import annotations
+
+
+class TrainingError(Exception):
+    """Base of every error of this package."""
+
+
+class ExperimentInvalid(TrainingError):
+    """The experiment file, or an override of it, is not valid; the message names the key."""
+
+
+class WeightsMissing(TrainingError):
+    """The weights that a network starts from cannot be loaded."""
+
+
+class ParityError(TrainingError):
+    """The exported network's probabilities differ from the trained one's by more than the tolerance."""
+
+
+class NoCandidateLeft(TrainingError):
+    """Every candidate that may win has failed, so there is nothing to register."""

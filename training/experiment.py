@@ -1,0 +1,210 @@
+"""The experiment file: what to train, on what, and what may win. YAML, typed, with every field's meaning here.
+
+Usage::
+
+    experiment = load_experiment("quickstart", overrides=["candidates.minilm.epochs=1"])
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from training.candidates.config import Candidate
+from training.data import DataConfig
+from training.errors import ExperimentInvalid
+
+EXPERIMENTS = Path(__file__).with_name("experiments")
+"""Folder of the experiments that come with the project."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+class GateConfig(BaseModel):
+    """What a winner must show before it replaces the champion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_gain: float = 0.0
+    """The lower bound of the interval of the macro-F1 difference to the champion must lie above this."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence of every interval of the report."""
+
+    resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples behind each interval."""
+
+
+class Experiment(BaseModel):
+    """One experiment file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    name: str
+    """Name of the experiment; MLflow keeps its runs under it."""
+
+    description: str = ""
+    """One or two sentences for `python -m training list`."""
+
+    model_name: str | None = None
+    """Name under which the winner is registered. Unset: the setting MODEL_NAME."""
+
+    seed: int = Field(default=42, ge=0)
+    """Fixes the split, the initial weights, the order of texts and every resampling."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    """Which texts, and how they are split."""
+
+    candidates: dict[str, Candidate] = Field(min_length=1)
+    """What is trained and compared, by name. A candidate set to null is left out."""
+
+    baselines_may_win: bool = True
+    """Whether a candidate marked `baseline` may be registered. Where it may not, it is still reported."""
+
+    gate: GateConfig = Field(default_factory=GateConfig)
+    """What a winner must show before it replaces the champion."""
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _without_null(cls, candidates: Any) -> Any:
+        if isinstance(candidates, dict):
+            return {name: value for name, value in candidates.items() if value is not None}
+        return candidates
+
+    @field_validator("candidates")
+    @classmethod
+    def _plain_names(cls, candidates: dict[str, Candidate]) -> dict[str, Candidate]:
+        for name in candidates:
+            if not _NAME.fullmatch(name):  # it names files
+                raise ValueError(f"name a candidate with letters, digits, '_' and '-', not {name!r}")
+        return candidates
+
+    def may_win(self, name: str) -> bool:
+        """Whether the candidate called `name` may be registered."""
+        return self.baselines_may_win or not self.candidates[name].baseline
+
+    def as_yaml(self) -> str:
+        """The resolved experiment, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def experiment_files() -> list[Path]:
+    """The experiments that come with the project, by name."""
+    return sorted(EXPERIMENTS.glob("*.yaml"))
+
+
+def load_experiment(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        name_or_path: a name in `training/experiments/`, or the path of a YAML file.
+        overrides: `key=value` each, the key dotted, the value YAML: `candidates.minilm.epochs=1`.
+
+    Raises:
+        ExperimentInvalid: no such file, not YAML, an unknown key, or a value that cannot be; names it.
+    """
+    path = _find(name_or_path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ExperimentInvalid(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ExperimentInvalid(f"{path} must hold keys and values, such as `name: quickstart`")
+    raw.setdefault("name", path.stem)
+    for override in overrides:
+        _override(raw, override)
+    try:
+        return Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise ExperimentInvalid(f"{path}: {_explained(error)}") from None
+
+
+def _find(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        return path
+    names = {file.stem: file for file in experiment_files()}
+    if name_or_path in names:
+        return names[name_or_path]
+    near = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+    raise ExperimentInvalid(f"no experiment {name_or_path!r}: {hint} (or give the path of a YAML file)")
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ExperimentInvalid(f"--set {override!r} is not key=value, such as candidates.minilm.epochs=1")
+    *parents, last = key.strip().split(".")
+    target = raw
+    for parent in parents:
+        if target.get(parent) is None:
+            target[parent] = {}
+        target = target[parent]
+        if not isinstance(target, dict):
+            raise ExperimentInvalid(f"--set {override!r}: {parent!r} holds a value, not further keys")
+    try:
+        target[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ExperimentInvalid(f"--set {override!r}: the value is not YAML: {error}") from None
+
+
+# -- messages -----------------------------------------------------------------------------------------------------
+
+
+def _explained(error: ValidationError) -> str:
+    """Every fault in one line each; an unknown key with the nearest known one."""
+    schema = Experiment.model_json_schema()
+    lines = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in _written(fault["loc"], schema))
+        if fault["type"] == "extra_forbidden":
+            key = str(fault["loc"][-1])
+            known = _known_keys(fault["loc"][:-1], schema)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+            lines.append(f"{place}: unknown key; {hint}")
+        else:
+            value = "" if isinstance(fault["input"], dict | list) else f" (got {fault['input']!r})"
+            lines.append(f"{place}: {fault['msg']}{value}")
+    return "; ".join(lines)
+
+
+def _known_keys(location: Sequence[int | str], schema: dict[str, Any]) -> list[str]:
+    """Keys that the schema knows at a pydantic error location."""
+    node = schema
+    for part in location:
+        node = _step(node, part, schema)
+    return sorted(_resolved(node, schema).get("properties", {}))
+
+
+def _written(location: Sequence[int | str], schema: dict[str, Any]) -> list[int | str]:
+    """An error location as the file writes it: without the tags of unions that pydantic puts between."""
+    node, written = schema, []
+    for part in location:
+        if part not in _resolved(node, schema).get("discriminator", {}).get("mapping", {}):
+            written.append(part)
+        node = _step(node, part, schema)
+    return written
+
+
+def _step(node: dict[str, Any], part: int | str, schema: dict[str, Any]) -> dict[str, Any]:
+    node = _resolved(node, schema)
+    tagged = node.get("discriminator", {}).get("mapping", {}).get(part)
+    if tagged:
+        return {"$ref": tagged}
+    inner = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
+    return inner if isinstance(inner, dict) else {}
+
+
+def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in node:
+        found: dict[str, Any] = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        return found
+    return node

@@ -1,0 +1,141 @@
+"""Judging one trained candidate: calibrated on the validation part, scored on both held-out parts, timed, drawn.
+
+It is judged through the files it left, by the classifier that serves them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classifier import Classifier, Description
+from classifier.predictor import Predictions
+from training import plots
+from training.calibration import calibration_error, fit_temperature, reliability
+from training.candidates.trained import Trained
+from training.data import Splits
+from training.evaluation import Scores, evaluate, positions_of
+from training.experiment import GateConfig
+
+_TIMED_TEXTS = 60
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate with what came of it."""
+
+    name: str
+    trained: Trained
+    description: Description
+    """Calibrated: with its temperature."""
+    bundle: Path
+    """Folder of its files."""
+    validation: Scores
+    test: Scores
+    test_predictions: Predictions
+    megabytes: float
+    """Size of the files that serving loads."""
+    milliseconds: float
+    """Median time of one text by itself, tokenising included, on this machine."""
+
+    def metrics(self) -> dict[str, float]:
+        """Every figure by the name MLflow keeps it under."""
+        return {
+            **self.validation.metrics("validation"),
+            **self.test.metrics("test"),
+            **self.trained.figures,
+            "temperature": self.description.temperature,
+            "megabytes": self.megabytes,
+            "milliseconds_a_text": self.milliseconds,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything for `metrics.json`."""
+        return {
+            "candidate": self.name,
+            "validation": self.validation.as_dict(),
+            "test": self.test.as_dict(),
+            "temperature": self.description.temperature,
+            "megabytes": round(self.megabytes, 2),
+            "milliseconds_a_text": round(self.milliseconds, 2),
+            "training": {"history": self.trained.history, **self.trained.figures},
+        }
+
+
+def judge(
+    name: str, trained: Trained, splits: Splits, bundle: Path, pictures: Path, gate: GateConfig, *, seed: int
+) -> Judged:
+    """Calibrate, score, time and draw the candidate in the folder `bundle`; pictures go to `pictures`."""
+    labels = trained.description.labels
+    sure: dict[str, Any] = {"seed": seed, "confidence": gate.confidence, "resamples": gate.resamples}
+
+    trained.description.write(bundle)
+    raw = Classifier.load(bundle, verify=False).predict(splits.validation.texts)
+    truth = positions_of(splits.validation.labels, labels)
+    description = trained.description.model_copy(update={"temperature": fit_temperature(raw, truth)})
+    description.write(bundle)
+
+    classifier = Classifier.load(bundle, verify=False)
+    validated = classifier.predict(splits.validation.texts)
+    tested = classifier.classify(splits.test.texts)
+    judged = Judged(
+        name=name,
+        trained=trained,
+        description=description,
+        bundle=bundle,
+        validation=evaluate(validated, splits.validation.labels, labels, **sure),
+        test=evaluate(tested.probabilities, splits.test.labels, labels, **sure),
+        test_predictions=tested,
+        megabytes=sum(path.stat().st_size for path in bundle.iterdir()) / 1e6,
+        milliseconds=_milliseconds(classifier, splits.validation.texts[:_TIMED_TEXTS]),
+    )
+    _draw(judged, uncalibrated(judged), splits, pictures)
+    return judged
+
+
+def uncalibrated(judged: Judged) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The test probabilities as they were before calibration; (n, labels)."""
+    # p^T, normalised, undoes a division of the logits by T.
+    powers = judged.test_predictions.probabilities.astype(np.float64) ** judged.description.temperature
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _milliseconds(classifier: Classifier, texts: Sequence[str]) -> float:
+    classifier.predict(texts[:1])  # the first call allocates
+    times = []
+    for text in texts:
+        started = time.perf_counter()
+        classifier.predict([text])
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) * 1000
+
+
+def _draw(judged: Judged, raw: np.ndarray[Any, np.dtype[np.float32]], splits: Splits, pictures: Path) -> None:
+    name, test = judged.name, judged.test
+    truth = positions_of(splits.test.labels, judged.description.labels)
+    after = judged.test_predictions.probabilities
+    where = f"{test.texts} test texts"
+    plots.confusion_matrix(
+        test,
+        pictures / "confusion_matrix.png",
+        title=f"{name}: {where}, accuracy {test.accuracy.value:.3f}",
+    )
+    plots.class_f1(
+        test, pictures / "class_f1.png", title=f"{name}: {where}, macro-F1 {test.macro_f1.value:.3f}"
+    )
+    plots.reliability_diagram(
+        reliability(raw, truth),
+        reliability(after, truth),
+        (calibration_error(raw, truth), calibration_error(after, truth)),
+        pictures / "reliability.png",
+        title=f"{name}: does it know how sure to be? {where}",
+    )
+    if judged.trained.history:
+        plots.training_curves(
+            judged.trained.history, pictures / "training_curves.png", title=f"{name}: training"
+        )

@@ -1,0 +1,189 @@
+"""The pictures of a run, each a PNG that can be shown to somebody who was not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from training.calibration import Bin
+from training.evaluation import Interval, Scores
+
+BLUE, ORANGE, GREY, GREEN = "#4c6a92", "#d98c3f", "#a0a0a0", "#5f9e6e"
+_MOST_NUMBERED = 20
+
+
+def confusion_matrix(scores: Scores, path: Path, *, title: str) -> Path:
+    """True against given labels: each row's shares as colour, the numbers of texts written in."""
+    labels = list(scores.classes)
+    counts = np.asarray(scores.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(3.2 + 0.7 * len(labels), 16)
+    figure, axes = _figure(side + 1, side)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("label given")
+    axes.set_ylabel("label true")
+    axes.set_title(title)
+    axes.spines[:].set_visible(False)
+    if len(labels) <= _MOST_NUMBERED:
+        for row in range(len(labels)):
+            for column in range(len(labels)):
+                dark = shares[row, column] > 0.55
+                count = counts[row, column]
+                axes.text(
+                    column, row, str(count) if count else "·", ha="center", va="center",
+                    color="white" if dark else "#333333",
+                )  # fmt: skip
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the texts of a row")
+    return _saved(figure, path)
+
+
+def training_curves(history: Sequence[Mapping[str, float]], path: Path, *, title: str) -> Path:
+    """Loss on both parts and quality on the validation part, epoch by epoch; the epoch that was kept is marked."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    losses, quality = figure.subplots(1, 2)
+    epochs = [entry["epoch"] for entry in history]
+    best = max(history, key=lambda entry: entry["macro_f1"])
+    for axes, drawn in (
+        (losses, (("train_loss", "training", BLUE), ("validation_loss", "validation", ORANGE))),
+        (quality, (("macro_f1", "macro-F1", BLUE), ("accuracy", "accuracy", GREEN))),
+    ):
+        for key, name, colour in drawn:
+            known = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+            axes.plot(*zip(*known, strict=True), marker="o", color=colour, label=name)
+        axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2, label="kept")
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0, max(epochs) * 1.08)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    losses.set_ylim(bottom=0)
+    losses.set_title("loss")
+    quality.set_title("on the validation part")
+    figure.suptitle(title)
+    return _saved(figure, path)
+
+
+def class_f1(scores: Scores, path: Path, *, title: str) -> Path:
+    """Precision, recall and F1 of each label."""
+    labels = list(scores.classes)
+    figure, axes = _figure(8, 1.8 + 0.62 * len(labels))
+    drawn = (("precision", GREY), ("recall", GREEN), ("f1", BLUE))
+    for place, (name, colour) in enumerate(drawn):
+        values = [getattr(scores.classes[label], name) for label in labels]
+        bars = axes.barh(
+            np.arange(len(labels)) + 0.27 * place, values, height=0.25, color=colour,
+            label="F1" if name == "f1" else name,
+        )  # fmt: skip
+        axes.bar_label(bars, labels=[f"{value:.2f}" for value in values], padding=3, fontsize=8)
+    names = [f"{label}\n{scores.classes[label].texts:,} texts" for label in labels]
+    axes.set_yticks(np.arange(len(labels)) + 0.27, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.08)
+    axes.set_title(title)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return _saved(figure, path)
+
+
+def reliability_diagram(
+    before: Sequence[Bin], after: Sequence[Bin], errors: tuple[float, float], path: Path, *, title: str
+) -> Path:
+    """Confidence against accuracy before and after temperature scaling; `errors` are the calibration errors of both."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    for axes, bins, error, name in zip(
+        figure.subplots(1, 2, sharey=True), (before, after), errors, ("as trained", "calibrated"), strict=True
+    ):
+        total = sum(item.texts for item in bins)
+        filled = [item for item in bins if item.texts]
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2)
+        axes.bar(
+            [(item.low + item.high) / 2 for item in filled],
+            [item.accuracy for item in filled],
+            width=0.9 / len(bins), color=BLUE, label="accuracy",
+        )  # fmt: skip
+        axes.scatter(
+            [item.confidence for item in filled],
+            [item.accuracy for item in filled],
+            s=[15 + 250 * item.texts / total for item in filled],
+            color=ORANGE, edgecolor="white", zorder=3, label="mean confidence; size: texts",
+        )  # fmt: skip
+        axes.set_title(f"{name}: calibration error {error:.3f}")
+        axes.set_xlabel("confidence")
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.05)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("share of answers that are right")
+    figure.suptitle(title)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    legend = figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
+    for handle in legend.legend_handles:
+        if hasattr(handle, "set_sizes"):
+            handle.set_sizes([60])
+    return _saved(figure, path)
+
+
+def candidate_comparison(
+    scores: Mapping[str, tuple[Interval, float, float]], winner: str | None, path: Path, *, title: str
+) -> Path:
+    """Test macro-F1 with intervals beside the cost of serving.
+
+    Args:
+        scores: candidate → (macro-F1, milliseconds a text, megabytes).
+        winner: the candidate that won, drawn in another colour.
+        path: where the picture goes.
+        title: its title.
+    """
+    names = list(scores)
+    figure = Figure(figsize=(10, 1.9 + 0.55 * len(names)), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    quality, speed, size = figure.subplots(1, 3, sharey=True, width_ratios=(2, 1, 1))
+    rows = range(len(names))
+    colours = [ORANGE if name == winner else BLUE for name in names]
+    for row, name, colour in zip(rows, names, colours, strict=True):
+        interval = scores[name][0]
+        quality.plot(
+            [interval.low, interval.high], [row, row], color=colour, linewidth=3, solid_capstyle="round"
+        )
+        quality.plot(interval.value, row, "o", color=colour, markersize=8)
+        quality.annotate(
+            f"{interval.value:.3f}", (interval.value, row), xytext=(0, 8), textcoords="offset points",
+            ha="center", fontsize=9,
+        )  # fmt: skip
+    quality.set_xlabel("macro-F1 on the test part, with interval")
+    quality.grid(axis="x", alpha=0.3)
+    for axes, place, unit in ((speed, 1, "ms a text, one at a time"), (size, 2, "MB")):
+        bars = axes.barh(rows, [scores[name][place] for name in names], color=colours, height=0.5)
+        axes.bar_label(bars, labels=[f"{scores[name][place]:.3g}" for name in names], padding=3, fontsize=9)
+        axes.margins(x=0.25)
+        axes.set_xlabel(unit)
+        axes.tick_params(left=False)
+    quality.set_yticks(list(rows), [f"{name} (winner)" if name == winner else name for name in names])
+    quality.set_ylim(len(names) - 0.5, -0.6)
+    for axes in (quality, speed, size):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title)
+    return _saved(figure, path)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    # Not pyplot: it keeps every figure, and chooses a backend for the whole process.
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _saved(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path

@@ -1,0 +1,104 @@
+"""What a run tells: the closing table, the sentences under it, and the files of `report/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from training import plots
+from training.data import Splits
+from training.evaluation import paired_difference
+from training.experiment import Experiment
+from training.gate import Decision
+from training.judging import Judged
+
+
+def closing_table(
+    experiment: Experiment, judged: Sequence[Judged], failed: Mapping[str, str], winner: str | None
+) -> Table:
+    """Every candidate of a run with its figures; the failed ones with why."""
+    table = Table(title=f"Candidates of {experiment.name}", title_justify="left")
+    table.add_column("candidate")
+    for heading in ("validation F1", "test F1 (interval)", "MB", "ms a text"):
+        table.add_column(heading, justify="right")
+    table.add_column("", overflow="fold")
+    for item in judged:
+        role = "winner" if item.name == winner else "" if experiment.may_win(item.name) else "yardstick"
+        table.add_row(
+            item.name,
+            f"{item.validation.macro_f1.value:.3f}",
+            str(item.test.macro_f1),
+            f"{item.megabytes:.1f}",
+            f"{item.milliseconds:.1f}",
+            role,
+            style="bold" if item.name == winner else None,
+        )
+    for name, why in failed.items():
+        table.add_row(name, "", "", "", "", f"failed: {why}", style="red")
+    return table
+
+
+def baseline_sentences(
+    experiment: Experiment, judged: Sequence[Judged], winner: Judged, splits: Splits
+) -> list[str]:
+    """A sentence for each baseline that the winner is not shown to beat on the test part."""
+    sentences = []
+    for item in judged:
+        if item.name == winner.name or not experiment.candidates[item.name].baseline:
+            continue
+        gain = paired_difference(
+            winner.test_predictions.probabilities,
+            item.test_predictions.probabilities,
+            splits.test.labels,
+            splits.labels,
+            seed=experiment.seed,
+            confidence=experiment.gate.confidence,
+            resamples=experiment.gate.resamples,
+        )
+        if gain.low > 0:
+            continue
+        relation = "better than" if gain.high < 0 else "as good as"
+        sentences.append(
+            f"The baseline {item.name} is {relation} {winner.name} here: the winner's macro-F1 differs by "
+            f"{gain.value:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), and the baseline takes "
+            f"{item.megabytes:.1f} MB and {item.milliseconds:.1f} ms a text against {winner.megabytes:.1f} MB and "
+            f"{winner.milliseconds:.1f} ms."
+        )
+    return sentences
+
+
+def write_run_report(
+    folder: Path, experiment: Experiment, judged: Sequence[Judged], winner: Judged | None
+) -> None:
+    """Write what compares candidates: `comparison.png`, `experiment.yaml`, `candidates.json`."""
+    (folder / "experiment.yaml").write_text(experiment.as_yaml(), encoding="utf-8")
+    _write_json(folder / "candidates.json", [item.as_dict() for item in judged])
+    if judged:
+        plots.candidate_comparison(
+            {item.name: (item.test.macro_f1, item.milliseconds, item.megabytes) for item in judged},
+            winner.name if winner else None,
+            folder / "comparison.png",
+            title=f"{experiment.name}: {judged[0].test.texts} test texts",
+        )
+
+
+def write_bundle_report(
+    bundle: Path, run_report: Path, experiment: Experiment, winner: Judged, decision: Decision
+) -> None:
+    """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner."""
+    report = bundle / "report"
+    shutil.copytree(run_report / winner.name, report)
+    for name in ("comparison.png", "experiment.yaml"):
+        shutil.copy(run_report / name, report / name)
+    _write_json(report / "metrics.json", winner.as_dict())
+    page = decision.as_markdown(winner.name, experiment.name)
+    for folder in (report, run_report):
+        (folder / "decision.md").write_text(page, encoding="utf-8")
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

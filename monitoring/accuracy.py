@@ -17,7 +17,7 @@ from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Accuracy, ClassScore, Estimate, Status
 from stores.predictions import Outcome
 
-_RESAMPLES = 2000
+_DRAWS = 20_000
 _MIN_LABELS_OF_CLASS = 10
 
 
@@ -40,7 +40,7 @@ def judge_accuracy(
         reference: its reference profile, with `label` and `predicted`.
         confidences: probabilities of the predicted labels, of the sample.
         settings: thresholds.
-        rng: for the bootstrap.
+        rng: for the intervals of F1.
     """
     labelled = sum(outcome.count for outcome in outcomes)
     right = sum(outcome.count for outcome in outcomes if outcome.label == outcome.true_label)
@@ -113,26 +113,20 @@ def _f1_scores(
     table = np.zeros((len(names), len(names)), dtype=np.int64)  # rows: true, columns: predicted
     for outcome in outcomes:
         table[index[outcome.true_label], index[outcome.label]] += outcome.count
-    total = int(table.sum())
-    # Resampling n labelled rows is one multinomial draw over the cells: no rows are needed.
-    drawn = rng.multinomial(total, table.ravel() / total, size=_RESAMPLES).reshape(-1, *table.shape)
-    point, resampled = _f1(table[None])[0], _f1(drawn)
+    point = _f1(table[None])[0]
+    drawn = _f1_posterior(table, rng)
     # Classes that neither occur nor are predicted say nothing of macro-F1.
-    macro = Estimate(
-        value=float(np.nanmean(point)),
-        low=float(np.quantile(np.nanmean(resampled, axis=1), settings.monitoring_alpha / 2)),
-        high=float(np.quantile(np.nanmean(resampled, axis=1), 1 - settings.monitoring_alpha / 2)),
-    )
+    alpha = settings.monitoring_alpha
+    macro = _around(float(np.nanmean(point)), drawn[:, ~np.isnan(point)].mean(axis=1), alpha)
     reference_table = pd.crosstab(reference["label"], reference["predicted"])
     reference_table = reference_table.reindex(index=names, columns=names, fill_value=0)
     reference_f1 = _f1(reference_table.to_numpy()[None])[0]
-    alpha = settings.monitoring_alpha / len(names)  # every class is another chance to be wrong
     classes = []
     for position, name in enumerate(names):
         score = None
         if not np.isnan(point[position]):
-            low, high = np.nanquantile(resampled[:, position], [alpha / 2, 1 - alpha / 2])
-            score = Estimate(value=float(point[position]), low=float(low), high=float(high))
+            # Every class is another chance to be wrong.
+            score = _around(float(point[position]), drawn[:, position], alpha / len(names))
         before = None if np.isnan(reference_f1[position]) else float(reference_f1[position])
         of_class = int(table[position].sum())
         status: Status = "insufficient_data"
@@ -150,6 +144,24 @@ def _f1_scores(
             )
         )
     return macro, classes
+
+
+def _f1_posterior(table: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """What F1 of each class may be, given one confusion table; (_DRAWS, k).
+
+    F1 depends on hits and errors alone, so it has a Beta posterior behind it (Goutte and Gaussier 2005). A bootstrap
+    would be certain of a class that happened to be all right: no error can be resampled from none.
+    """
+    hits = np.diagonal(table)
+    errors = table.sum(axis=0) + table.sum(axis=1) - 2 * hits
+    share = rng.beta(hits + 0.5, errors + 0.5, size=(_DRAWS, len(table)))
+    posterior: NDArray[np.float64] = 2 * share / (1 + share)
+    return posterior
+
+
+def _around(value: float, draws: NDArray[np.float64], alpha: float) -> Estimate:
+    low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2])
+    return Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))
 
 
 def _f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ import pytest
 
 from classifier import Classifier
 from stores.models import ModelRegistry
-from stores.settings import TrackingSettings
 from tests.support.bundles import registered, sealed_tfidf_bundle
+from tests.support.engines import tracking_in
 from tests.support.servers import Server, serving
 
 
@@ -40,6 +40,6 @@ def classifier(bundle: Path) -> Classifier:
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service as a user starts it, following the champion of a real registry."""
     var_dir = tmp_path_factory.mktemp("served")
-    registered(ModelRegistry(TrackingSettings(var_dir=var_dir)), bundle)
+    registered(ModelRegistry(tracking_in(var_dir)), bundle)
     with serving(var_dir, {"MAX_TEXTS": "50", "MAX_BODY_BYTES": "100000"}) as running:
         yield running

@@ -46,6 +46,11 @@ class Trained(Classifier):
         return super().infer(batch)
 
 
+def tracking_in(var_dir: Path) -> TrackingSettings:
+    """A registry of its own, also when MLflow left another one's address in the environment of this process."""
+    return TrackingSettings(var_dir=var_dir, mlflow_tracking_uri=f"sqlite:///{var_dir / 'mlflow.db'}")
+
+
 def served(classifier: Classifier, version: str = "1") -> ServedModel:
     """A loaded model under a name."""
     return ServedModel(classifier, "news", version, "champion", f"m-{version}")

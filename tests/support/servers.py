@@ -76,7 +76,8 @@ def serving(
     command += [bento] if bento else []
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environment = {
-        **os.environ,
+        # MLflow leaves the address of the registry that a test used last in this process's environment.
+        **{name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"},
         "VAR_DIR": str(var_dir),
         # Kept apart from the user's, and from other servers of this test run.
         "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(var_dir / "bentoml")),

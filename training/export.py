@@ -56,7 +56,8 @@ def export_network(
     Raises:
         ParityError: it is above the tolerance.
     """
-    network.eval().to("cpu")
+    network.train(False)
+    network.to("cpu")  # type: ignore[arg-type, unused-ignore]
     expected = torch_probabilities(network, tokenizer, texts, max_length=description.max_length)
     _write_onnx(network, tokenizer, folder / MODEL_FILE)
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))

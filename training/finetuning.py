@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from training.candidates.config import NetworkConfig
-from training.candidates.trained import Workplace
+from training.candidates.trained import History, Workplace
 from training.data import Part, Splits
 from training.following import EpochsToHistory, EpochsToMlflow, StepsToProgress
 
@@ -56,17 +56,14 @@ def finetune(
     config: NetworkConfig,
     splits: Splits,
     workplace: Workplace,
-) -> list[dict[str, float]]:
+) -> History:
     """Train `network` in place on `splits.train`; it ends with the weights of its best epoch on `splits.validation`.
 
     Each epoch's figures go to the active MLflow run, each step to the workplace's progress bar.
-
-    Returns:
-        One entry an epoch: `epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`.
     """
     train = EncodedPart(splits.train, splits.labels, tokenizer, config.max_length)
     validation = EncodedPart(splits.validation, splits.labels, tokenizer, config.max_length)
-    history = EpochsToHistory()
+    follower = EpochsToHistory()
     with _denormals_flushed():
         trainer = Trainer(
             model=network,
@@ -76,11 +73,11 @@ def finetune(
             processing_class=tokenizer,
             data_collator=DataCollatorWithPadding(tokenizer),
             compute_metrics=_metrics,
-            callbacks=[history, EpochsToMlflow(), StepsToProgress(workplace.progress, workplace.name)],
+            callbacks=[follower, EpochsToMlflow(), StepsToProgress(workplace.progress, workplace.name)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
-    return history.epochs
+    return follower.history
 
 
 def _arguments(config: NetworkConfig, workplace: Workplace, *, steps_an_epoch: int) -> TrainingArguments:

@@ -1,5 +1,6 @@
 """Following a Trainer: its steps to a progress bar, its epochs to the active MLflow run and to a history."""
 
+# ruff: noqa: ARG002  a Trainer hands the same arguments to every callback
 from __future__ import annotations
 
 from typing import Any
@@ -8,15 +9,17 @@ import mlflow
 from rich.progress import Progress
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from training.candidates.trained import History
+
 _EVALUATION = "eval_"
 _FIGURES = {"loss": "validation_loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
 
 
 class EpochsToHistory(TrainerCallback):
-    """Keeps one entry an epoch: `epoch`, mean `train_loss` of it, `validation_loss`, `accuracy`, `macro_f1`."""
+    """Keeps what the training curves are drawn from."""
 
     def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
+        self.history = History()
         self._losses: list[float] = []
 
     def on_log(
@@ -30,6 +33,7 @@ class EpochsToHistory(TrainerCallback):
         """Gather the losses since the last evaluation."""
         if logs and "loss" in logs:
             self._losses.append(logs["loss"])
+            self.history.losses.append((float(state.epoch or 0.0), logs["loss"]))
 
     def on_evaluate(
         self,
@@ -40,7 +44,7 @@ class EpochsToHistory(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Close the epoch."""
-        self.epochs.append(
+        self.history.epochs.append(
             {
                 "epoch": round(float(state.epoch or 0.0), 4),
                 **({"train_loss": sum(self._losses) / len(self._losses)} if self._losses else {}),
@@ -76,12 +80,8 @@ class EpochsToMlflow(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Log the figures on the validation part at this step."""
-        figures = {name: value for name, value in _evaluated(metrics).items() if name != "validation_loss"}
-        loss = _evaluated(metrics).get("validation_loss")
-        logged = {f"epoch_validation_{name}": value for name, value in figures.items()}
-        if loss is not None:
-            logged["epoch_validation_loss"] = loss
-        mlflow.log_metrics({**logged, "epoch": float(state.epoch or 0.0)}, step=state.global_step)
+        figures = {f"epoch_{name}": value for name, value in _evaluated(metrics).items()}
+        mlflow.log_metrics({**figures, "epoch": float(state.epoch or 0.0)}, step=state.global_step)
 
 
 class StepsToProgress(TrainerCallback):

@@ -15,6 +15,7 @@ import numpy as np
 
 from classifier import Classifier, Description
 from classifier.predictor import Predictions
+from classifier.runtime import Probabilities
 from training import plots
 from training.calibration import calibration_error, fit_temperature, reliability
 from training.candidates.trained import Trained
@@ -63,7 +64,7 @@ class Judged:
             "temperature": self.description.temperature,
             "megabytes": round(self.megabytes, 2),
             "milliseconds_a_text": round(self.milliseconds, 2),
-            "training": {"history": self.trained.history, **self.trained.figures},
+            "training": {"epochs": self.trained.history.epochs, **self.trained.figures},
         }
 
 
@@ -98,11 +99,12 @@ def judge(
     return judged
 
 
-def uncalibrated(judged: Judged) -> np.ndarray[Any, np.dtype[np.float32]]:
+def uncalibrated(judged: Judged) -> Probabilities:
     """The test probabilities as they were before calibration; (n, labels)."""
     # p^T, normalised, undoes a division of the logits by T.
     powers = judged.test_predictions.probabilities.astype(np.float64) ** judged.description.temperature
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    raw: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return raw
 
 
 def _milliseconds(classifier: Classifier, texts: Sequence[str]) -> float:
@@ -115,7 +117,7 @@ def _milliseconds(classifier: Classifier, texts: Sequence[str]) -> float:
     return float(np.median(times)) * 1000
 
 
-def _draw(judged: Judged, raw: np.ndarray[Any, np.dtype[np.float32]], splits: Splits, pictures: Path) -> None:
+def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) -> None:
     name, test = judged.name, judged.test
     truth = positions_of(splits.test.labels, judged.description.labels)
     after = judged.test_predictions.probabilities
@@ -135,7 +137,7 @@ def _draw(judged: Judged, raw: np.ndarray[Any, np.dtype[np.float32]], splits: Sp
         pictures / "reliability.png",
         title=f"{name}: does it know how sure to be? {where}",
     )
-    if judged.trained.history:
+    if judged.trained.history.epochs:
         plots.training_curves(
             judged.trained.history, pictures / "training_curves.png", title=f"{name}: training"
         )

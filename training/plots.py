@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from training.calibration import Bin
+from training.candidates.trained import History
 from training.evaluation import Interval, Scores
 
 BLUE, ORANGE, GREY, GREEN = "#4c6a92", "#d98c3f", "#a0a0a0", "#5f9e6e"
@@ -45,29 +46,32 @@ def confusion_matrix(scores: Scores, path: Path, *, title: str) -> Path:
     return _saved(figure, path)
 
 
-def training_curves(history: Sequence[Mapping[str, float]], path: Path, *, title: str) -> Path:
-    """Loss on both parts and quality on the validation part, epoch by epoch; the epoch that was kept is marked."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=120)
+def training_curves(history: History, path: Path, *, title: str) -> Path:
+    """Loss on both parts, and quality on the validation part; the epoch that was kept is marked."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
     losses, quality = figure.subplots(1, 2)
-    epochs = [entry["epoch"] for entry in history]
-    best = max(history, key=lambda entry: entry["macro_f1"])
-    for axes, drawn in (
-        (losses, (("train_loss", "training", BLUE), ("validation_loss", "validation", ORANGE))),
-        (quality, (("macro_f1", "macro-F1", BLUE), ("accuracy", "accuracy", GREEN))),
-    ):
-        for key, name, colour in drawn:
-            known = [(entry["epoch"], entry[key]) for entry in history if key in entry]
-            axes.plot(*zip(*known, strict=True), marker="o", color=colour, label=name)
+    epochs = [entry["epoch"] for entry in history.epochs]
+    best = max(history.epochs, key=lambda entry: entry["macro_f1"])
+
+    def along_epochs(key: str) -> list[float]:
+        return [entry[key] for entry in history.epochs]
+
+    if history.losses:
+        losses.plot(*zip(*history.losses, strict=True), color=BLUE, label="training")
+    losses.plot(epochs, along_epochs("validation_loss"), marker="o", color=ORANGE, label="validation")
+    quality.plot(epochs, along_epochs("macro_f1"), marker="o", color=BLUE, label="macro-F1")
+    quality.plot(epochs, along_epochs("accuracy"), marker="s", color=GREEN, label="accuracy")
+    for axes, name in ((losses, "loss"), (quality, "quality on the validation part")):
         axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2, label="kept")
         axes.set_xlabel("epoch")
         axes.set_xlim(0, max(epochs) * 1.08)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(name)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    losses.set_ylim(bottom=0)
-    losses.set_title("loss")
-    quality.set_title("on the validation part")
+    losses.set_ylim(0, losses.get_ylim()[1] * 1.05)
+    quality.set_ylim(0, 1.02)
     figure.suptitle(title)
     return _saved(figure, path)
 
@@ -124,10 +128,7 @@ def reliability_diagram(
     figure.axes[0].set_ylabel("share of answers that are right")
     figure.suptitle(title)
     handles, names = figure.axes[0].get_legend_handles_labels()
-    legend = figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-    for handle in legend.legend_handles:
-        if hasattr(handle, "set_sizes"):
-            handle.set_sizes([60])
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
     return _saved(figure, path)
 
 

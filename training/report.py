@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -18,27 +18,27 @@ from training.judging import Judged
 
 
 def closing_table(
-    experiment: Experiment, judged: Sequence[Judged], failed: Mapping[str, str], winner: str | None
+    experiment: Experiment, judged: Sequence[Judged], failed: Collection[str], winner: str | None
 ) -> Table:
-    """Every candidate of a run with its figures; the failed ones with why."""
+    """Every candidate of a run with its figures; the failed ones without."""
     table = Table(title=f"Candidates of {experiment.name}", title_justify="left")
-    table.add_column("candidate")
-    for heading in ("validation F1", "test F1 (interval)", "MB", "ms a text"):
+    table.add_column("candidate", no_wrap=True)
+    for heading in ("validation F1", "test F1", "its interval", "MB", "ms a text"):
         table.add_column(heading, justify="right")
-    table.add_column("", overflow="fold")
     for item in judged:
-        role = "winner" if item.name == winner else "" if experiment.may_win(item.name) else "yardstick"
+        role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (yardstick)"
+        f1 = item.test.macro_f1
         table.add_row(
-            item.name,
+            item.name + role,
             f"{item.validation.macro_f1.value:.3f}",
-            str(item.test.macro_f1),
+            f"{f1.value:.3f}",
+            f"{f1.low:.3f}–{f1.high:.3f}",
             f"{item.megabytes:.1f}",
             f"{item.milliseconds:.1f}",
-            role,
             style="bold" if item.name == winner else None,
         )
-    for name, why in failed.items():
-        table.add_row(name, "", "", "", "", f"failed: {why}", style="red")
+    for name in failed:
+        table.add_row(f"{name} (failed)", style="red")
     return table
 
 

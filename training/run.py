@@ -228,6 +228,7 @@ def _golden_texts(validation: Part) -> list[str]:
 def _log_data(splits: Splits, experiment: Experiment, report: Path) -> None:
     """Data fingerprints, balance and lengths: as MLflow data sets, as figures, as pictures."""
     import pandas as pd
+    from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
 
     for name, part in splits.parts().items():
@@ -235,7 +236,8 @@ def _log_data(splits: Splits, experiment: Experiment, report: Path) -> None:
             frame = pd.DataFrame({"text": part.texts, "label": part.labels})
             dataset = from_pandas(
                 frame,
-                source=splits.report.source,
+                # Not a string, which MLflow would take for a path or an address.
+                source=CodeDatasetSource({"source": splits.report.source}),
                 targets="label",
                 name=f"{Path(experiment.data.source).name}-{name}",
                 digest=part.fingerprint[:36],

@@ -23,8 +23,8 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
         ParityError: the exported network's probabilities are not the trained one's.
     """
     # It reports that the head is new, which is meant, and draws bars of its own.
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     set_seed(workplace.seed)  # the new head is drawn at random
     network, tokenizer = load_network(config.weights, splits.labels, config.layers)
     history = finetune(network, tokenizer, config, splits, workplace)

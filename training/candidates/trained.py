@@ -26,12 +26,22 @@ class Workplace:
 
 
 @dataclass(frozen=True)
+class History:
+    """How a training went."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """One entry an epoch: `epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`."""
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    """Training loss as it fell: (epoch, mean loss of the steps up to it since the last entry)."""
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained candidate, its files in the workplace's `bundle` folder."""
 
     description: Description
     """How to run those files; not calibrated yet."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """One entry an epoch (`epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`); empty for a classical one."""
+    history: History = field(default_factory=lambda: History())
+    """How the training went; empty for a classical candidate."""
     figures: dict[str, float] = field(default_factory=dict)
     """Other figures of the training by name: `parameters`, `parity_difference`, …"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 from filelock import FileLock
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from stores.errors import ModelNotRegistered, RegistryUnavailable
 from stores.settings import TrackingSettings
@@ -34,6 +36,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 BUNDLE_ARTIFACT = "bundle"
 _MODEL_CODE = Path(__file__).with_name("bundle_model.py")
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
+_ADDRESS_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _NOT_FOUND = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
 
 
@@ -88,11 +91,25 @@ class ModelRegistry:
                         client.search_experiments(max_results=1)
                 else:
                     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            # The fluent API, which log_model and the HF Trainer use, keeps its address in the process.
-            mlflow.set_tracking_uri(uri)
-            mlflow.set_registry_uri(uri)
             self._client = client
+            self._point_fluent_api()
         return self._client
+
+    def _point_fluent_api(self) -> None:
+        """Point MLflow's functions, which log_model and the HF Trainer use, at this registry.
+
+        They keep one address for the whole process, and write it into the environment, where it would overrule the
+        settings of whoever reads them next: there it is taken back.
+        """
+        assert self.client  # connects, and makes a new database safely
+        uri = self.settings.tracking_uri
+        before = {name: os.environ.get(name) for name in _ADDRESS_VARIABLES}
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
     def experiment_id(self, name: str) -> str:
         """Id of the experiment called `name`, made if it is missing; on SQLite its artifacts go under `var_dir`."""
@@ -117,6 +134,7 @@ class ModelRegistry:
     def run(self, experiment: str, name: str, *, nested: bool = False) -> Iterator[mlflow.ActiveRun]:
         """An active MLflow run in `experiment`; a failure inside marks it FAILED."""
         experiment_id = self.experiment_id(experiment)
+        self._point_fluent_api()
         with mlflow.start_run(experiment_id=experiment_id, run_name=name, nested=nested) as run:
             yield run
 
@@ -134,7 +152,7 @@ class ModelRegistry:
         from classifier.manifest import library_versions
         from classifier.reference import PROBABILITY_PREFIX
 
-        assert self.client  # connects, and points the fluent API at this registry
+        self._point_fluent_api()
         description = Description.read(folder)
         outputs = [ColSpec(DataType.string, "label"), ColSpec(DataType.float, "score")]
         outputs += [ColSpec(DataType.float, PROBABILITY_PREFIX + label) for label in description.labels]
@@ -163,6 +181,7 @@ class ModelRegistry:
 
     def register(self, model_uri: str, *, tags: Mapping[str, str] | None = None) -> RegisteredModel:
         """Register a logged model as the next version of `name`, with its tags."""
+        self._point_fluent_api()
         with _translated(self.settings.tracking_uri):
             version = mlflow.register_model(model_uri, self.name, tags=dict(tags or {}))
             return _registered(self.client.get_model_version(self.name, str(version.version)))
@@ -237,7 +256,7 @@ class ModelRegistry:
         folder = self._cache / f"v{model.version}-{model.model_id}"
         if folder.is_dir():
             return folder
-        assert self.client
+        self._point_fluent_api()
         with FileLock(self._cache / "download.lock"):
             if folder.is_dir():  # another process was faster
                 return folder
@@ -306,8 +325,8 @@ def _translated(uri: str, *, missing: str | None = None) -> Iterator[None]:
             raise ModelNotRegistered(missing) from None
         reason = _without_passwords(str(error.message))
         raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} failed: {reason}") from None
-    except OSError as error:
-        reason = _without_passwords(str(error))
+    except (OSError, SQLAlchemyError) as error:  # MLflow lets some errors of its database through
+        reason = _without_passwords(str(getattr(error, "orig", None) or error))
         raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} does not answer: {reason}") from None
 
 

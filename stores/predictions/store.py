@@ -102,7 +102,11 @@ class PredictionStore:
         """Connect, and bring the schema up to date; safe when several processes start at once."""
         with _translated(url):
             engine = _engine(url)
-            migrate(engine)
+            try:
+                migrate(engine)
+            except BaseException:
+                engine.dispose()
+                raise
         return cls(engine)
 
     def close(self) -> None:

@@ -1,0 +1,82 @@
+"""Settings: defaults, environment, `.env`, and a docstring under every field."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from stores import settings
+from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
+
+CLASSES = [
+    found
+    for _, found in inspect.getmembers(settings, inspect.isclass)
+    if issubclass(found, Settings) and found is not Settings
+]
+NAMES = sorted({name.upper() for found in CLASSES for name in found.model_fields})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_are_under_var(tmp_path: Path) -> None:
+    assert TrackingSettings().tracking_uri == f"sqlite:///{tmp_path}/var/mlflow.db"
+    assert PredictionSettings().url == f"sqlite:///{tmp_path}/var/predictions.db"
+    assert VarSettings().folder("models", "news") == tmp_path / "var" / "models" / "news"
+    assert (tmp_path / "var" / "models" / "news").is_dir()
+    assert (TrackingSettings().model_name, TrackingSettings().model_alias) == ("news", "champion")
+    assert SigningSettings().key is None
+
+
+def test_the_environment_wins_over_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("MODEL_NAME=support\nMODEL_ALIAS=challenger\nUNRELATED=1\n")
+    assert TrackingSettings().model_name == "support"
+    monkeypatch.setenv("MODEL_NAME", "reviews")
+    assert TrackingSettings().model_name == "reviews"
+    assert TrackingSettings().model_alias == "challenger"
+    assert TrackingSettings(model_name="given").model_name == "given"
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_SIGNING_KEY", "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    assert SigningSettings().key is None
+    assert TrackingSettings().tracking_uri.startswith("sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql://me@db/p", "postgresql+psycopg://me@db/p"),
+        ("postgres://me@db/p", "postgresql+psycopg://me@db/p"),
+        ("postgresql+psycopg://me@db/p", "postgresql+psycopg://me@db/p"),
+        ("sqlite:///x.db", "sqlite:///x.db"),
+    ],
+)
+def test_the_installed_driver_is_used(given: str, used: str) -> None:
+    assert PredictionSettings(predictions_url=given).url == used
+
+
+def test_a_secret_is_not_printed() -> None:
+    given = SigningSettings(model_signing_key="hunter2")  # type: ignore[arg-type]
+    assert given.key == "hunter2"
+    assert "hunter2" not in repr(given)
+    assert "hunter2" not in given.model_dump_json()
+
+
+@pytest.mark.parametrize("found", CLASSES)
+def test_every_field_is_documented(found: type[Settings]) -> None:
+    source = inspect.getsource(found)
+    for name in found.__annotations__:
+        if name in found.model_fields:
+            block = source[source.index(f"    {name}:") :].split("\n\n")[0]
+            assert '    """' in block, name
+
+
+def test_classes_are_found() -> None:
+    assert {PredictionSettings, SigningSettings, TrackingSettings, VarSettings} <= set(CLASSES)
+    assert "MLFLOW_TRACKING_URI" in NAMES

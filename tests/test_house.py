@@ -1,0 +1,147 @@
+"""The walls of the house: who may import whom, what serving must never load, and the names each room offers."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("classifier", "stores", "training", "service", "monitoring", "load", "demo")
+MAY_IMPORT = {
+    "classifier": set(),
+    "stores": {"classifier"},
+    "training": {"classifier", "stores"},
+    "service": {"classifier", "stores"},
+    "monitoring": {"classifier", "stores"},
+    "load": set(),
+    "demo": {"stores"},
+}
+"""The table of ARCHITECTURE.md."""
+
+NEVER = {
+    "classifier": {
+        "torch", "transformers", "mlflow", "bentoml", "sqlalchemy", "alembic", "starlette", "httpx", "requests",
+    },
+    "service": {"torch", "transformers", "datasets", "evidently", "mlflow"},
+    "stores": {"torch", "transformers", "bentoml"},
+    "monitoring": {"torch", "transformers"},
+}  # fmt: skip
+"""What a room leaves to others: no torch where nothing is trained, MLflow only through `stores.models`."""
+
+
+def sources(room: str) -> list[Path]:
+    """Every Python file of a room."""
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything that a file imports, wherever in it, whether or not the line is ever run."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are written in full"
+            assert node.module is not None
+            yield node.lineno, node.module
+
+
+def through(room: str, forbidden: set[str]) -> list[str]:
+    """Imports of a room that name a forbidden package."""
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sources(room)
+        for line, name in imports(path)
+        if name.split(".")[0] in forbidden
+    ]
+
+
+def test_the_table_names_every_room() -> None:
+    assert set(MAY_IMPORT) == set(ROOMS)
+    for room in ROOMS:
+        assert sources(room), f"{room} is empty"
+        assert f"`{room}/`" in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_import_goes_through_a_wall(room: str) -> None:
+    forbidden = (set(ROOMS) | {"tests"}) - MAY_IMPORT[room] - {room}
+    assert through(room, forbidden) == []
+
+
+@pytest.mark.parametrize("room", sorted(NEVER))
+def test_what_a_room_leaves_to_others(room: str) -> None:
+    assert through(room, NEVER[room]) == []
+
+
+def test_the_check_sees_what_it_should() -> None:
+    """The reader of imports finds them at the top, inside functions and under TYPE_CHECKING alike."""
+    assert "classifier" in {name.split(".")[0] for _, name in imports(ROOT / "stores" / "models.py")}
+    assert through("stores", {"pandas"}), "imported inside functions of stores/models.py"
+    assert through("classifier", {"pandas"}), "imported for its types in classifier/reference.py"
+
+
+HEAVY = ("torch", "transformers", "pandas", "evidently", "datasets", "matplotlib", "sklearn")
+
+
+def loaded_by(code: str) -> set[str]:
+    """Which of the heavy packages a new process has loaded after `code`."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*set({HEAVY!r}) & set(sys.modules))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return set(result.stdout.split())
+
+
+def test_serving_loads_nothing_heavy() -> None:
+    """Every module of the service but those of batch scoring, which reads tables and says what it needs itself."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sources("service")
+        if "scoring" not in path.parts and path.name not in {"batch.py", "__main__.py"}
+    ]
+    assert "service.app" in names
+    assert loaded_by("\n".join(f"import {name}" for name in names)) == set()
+
+
+@pytest.mark.parametrize("room", ["classifier", "stores", "load"])
+def test_a_light_room_is_light_to_enter(room: str) -> None:
+    assert loaded_by(f"import {room}") == set()
+
+
+@pytest.mark.parametrize("module", ["classifier", "stores.predictions", "training.data"])
+def test_public_names_are_listed_once_in_order_and_documented(module: str) -> None:
+    found = importlib.import_module(module)
+    assert found.__all__ == sorted(set(found.__all__))
+    for name in found.__all__:
+        assert getattr(found, name).__doc__, f"{module}.{name}"
+
+
+def test_what_the_rooms_offer() -> None:
+    """A change here is a change for whoever uses the room: of the README and the changelog, too."""
+    classifier = importlib.import_module("classifier")
+    assert set(classifier.__all__) == {
+        "BundleDamaged", "BundleError", "BundleIncomplete", "BundleUntrusted", "BundleVersionUnknown", "Classifier",
+        "ClassifierError", "Description", "Encoded", "GoldenMismatch", "PredictionFailed", "Predictions", "seal_bundle",
+    }  # fmt: skip
+    predictions = importlib.import_module("stores.predictions")
+    assert set(predictions.__all__) >= {
+        "FeedbackResult", "LabelledPrediction", "Prediction", "PredictionStore", "new_prediction_id",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["classifier.errors", "stores.errors", "training.data.errors"])
+def test_each_tree_of_errors_is_drawn_in_full(module: str) -> None:
+    found = importlib.import_module(module)
+    errors = [name for name, value in vars(found).items() if isinstance(value, type)]
+    assert errors
+    assert found.__doc__
+    for name in errors:
+        assert name in found.__doc__

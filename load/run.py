@@ -107,7 +107,7 @@ def is_loopback(host: str) -> bool:
 def stats_table(stats: Path) -> Table:
     """Locust's statistics, a line a kind of request."""
     table = Table(title="answered under load", caption="times in milliseconds")
-    columns = ("request", "answered", "failed", "per second", "median", "95 %", "99 %", "slowest")
+    columns = ("request", "answered", "failed", "per s", "median", "95 %", "99 %", "max")
     for column in columns:
         table.add_column(column, justify="left" if column == "request" else "right", no_wrap=True)
     for row in _rows(stats):

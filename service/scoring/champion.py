@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from classifier import Classifier, ClassifierError
 from classifier.manifest import MANIFEST_FILE, sha256_of
 from service.scoring.errors import ModelMissing
+from service.sources import ModelSource, Wanted, source_of
 from stores.errors import RegistryUnavailable, StoreError
 from stores.settings import SigningSettings, TrackingSettings
-
-_SCHEME = "models:/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,44 +36,25 @@ class ScoringModel:
 def load_model(tracking: TrackingSettings, signing: SigningSettings) -> ScoringModel:
     """Load what MODEL_URI names, or else the version that MODEL_ALIAS points to.
 
+    When MLflow does not answer, the last known champion is taken from the local cache, with a warning.
+
     Raises:
         ModelMissing: nothing is registered, nothing answers, or the bundle is refused.
     """
     try:
-        folder, name, version, warning = _located(tracking)
-        classifier = Classifier.load(folder, signing_key=signing.key)
-    except (StoreError, ClassifierError) as error:
+        source = source_of(tracking)
+        wanted, warning = _wanted(source)
+        classifier = Classifier.load(source.fetch(wanted), signing_key=signing.key)
+    except (StoreError, ClassifierError, ValueError) as error:
         raise ModelMissing(str(error)) from error
-    return ScoringModel(classifier, name, version, warning)
+    return ScoringModel(classifier, wanted.name, wanted.version, warning)
 
 
-def _located(tracking: TrackingSettings) -> tuple[Path, str, str, str | None]:
-    uri = tracking.model_uri
-    if uri and not uri.startswith(_SCHEME):
-        folder = Path(uri)
-        return folder, folder.resolve().name, "folder", None
-
-    from stores.models import ModelRegistry  # MLflow, which a folder does not need
-
-    if not uri:
-        registry = ModelRegistry(tracking)
-        try:
-            model, warning = registry.by_alias(), None
-        except RegistryUnavailable as error:
-            known = registry.last_known()
-            if known is None:
-                raise
-            model, warning = known, f"{error}; version {known.version} from the cache scores instead"
-        return registry.fetch(model), model.name, model.version, warning
-
-    name, separator, rest = uri.removeprefix(_SCHEME).partition("@")
-    version = ""
-    if not separator:
-        name, _, version = name.partition("/")
-    if not name or not (rest or version):
-        raise ModelMissing(
-            f"MODEL_URI {uri!r} is neither models:/NAME/VERSION, models:/NAME@ALIAS nor a bundle's folder"
-        )
-    registry = ModelRegistry(tracking.model_copy(update={"model_name": name}))
-    pinned = registry.by_alias(rest) if rest else registry.by_version(version)
-    return registry.fetch(pinned), pinned.name, pinned.version, None
+def _wanted(source: ModelSource) -> tuple[Wanted, str | None]:
+    try:
+        return source.wanted(), None
+    except RegistryUnavailable as error:
+        known = source.last_known()
+        if known is None:
+            raise
+        return known, f"{error}; version {known.version} from the local cache scores instead"

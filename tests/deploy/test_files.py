@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,18 @@ def test_the_lock_of_the_serving_image_holds_no_torch_and_only_hashed_packages()
     assert all(
         "--hash=sha256:" in entry for entry in re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
     )
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("service", ["service"]), ("monitoring", ["monitoring"])])
+def test_the_locks_of_the_images_hold_what_pyproject_asks_for(lock: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [
+        *project["dependencies"],
+        *(name for extra in extras for name in project["optional-dependencies"][extra]),
+    ]
+    locked = (ROOT / "requirements" / f"{lock}.lock").read_text(encoding="utf-8")
+    missing = [name for name in asked if f"\n{re.sub(r'[[].*[]]', '', name)}" not in f"\n{locked}"]
+    assert not missing, f"run make lock: requirements/{lock}.lock lacks {missing}"
 
 
 def test_compose_runs_ours_hardened_and_opens_no_port_to_the_world(compose: dict[str, Any]) -> None:

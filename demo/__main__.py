@@ -89,7 +89,7 @@ def _watch(
     address: str, traffic: list[Labelled], name: str, environment: dict[str, str], folder: Path
 ) -> Watched:
     since = _now()
-    accuracy = send(address, traffic, label_every=3, title=f"{len(traffic)} articles, {name}")
+    accuracy = send(address, traffic, label_every=2, title=f"{len(traffic)} articles, {name}")
     output = folder / name.replace(" ", "-")
     status = run(
         ["-m", "monitoring", "check", "--since", since, "--until", _now(), "--output", str(output)],

@@ -19,8 +19,6 @@ from pathlib import Path
 import click
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from stores.telemetry import turn_telemetry_off
 
@@ -161,15 +159,13 @@ def _answers(classifier: Classifier, texts: Sequence[str]) -> list[LabelledPredi
     ]
 
 
-def as_markdown(trials: Sequence[Trial]) -> str:
-    """The table for `docs/monitoring.md`."""
-    lines = ["| traffic | texts | windows flagged | by (share of windows) |", "|---|---|---|---|"]
-    for trial in trials:
-        by = ", ".join(f"{name} {count / trial.windows:.0%}" for name, count in trial.signals.most_common(5))
-        lines.append(
-            f"| {trial.scenario} | {trial.size} | {trial.flagged} of {trial.windows} | {by or '–'} |"
-        )
-    return "\n".join(lines) + "\n"
+HEADING = "| traffic | texts | windows flagged | by (share of windows) |\n|---|---|---|---|"
+
+
+def as_row(trial: Trial) -> str:
+    """One row of the table for `docs/monitoring.md`."""
+    by = ", ".join(f"{name} {count / trial.windows:.0%}" for name, count in trial.signals.most_common(5))
+    return f"| {trial.scenario} | {trial.size} | {trial.flagged} of {trial.windows} | {by or '–'} |"
 
 
 @click.command()
@@ -203,14 +199,15 @@ def main(texts: Path, other: Path | None, sizes: str, windows: int, drifted_wind
         for size in sizes.split(",")
         if int(size) <= len(frame)
     ]
-    trials = [
-        try_out(champion, classifier, draw, name, size=size, windows=count, settings=settings, seed=seed)
-        for name, draw, size, count in track(plan, console=Console(stderr=True))
-    ]
     print(
         f"{champion.title}: {len(champion.reference)} reference texts, {len(frame)} other texts of its source\n"
     )
-    print(as_markdown(trials), end="")
+    print(HEADING, flush=True)
+    for name, draw, size, count in plan:
+        trial = try_out(
+            champion, classifier, draw, name, size=size, windows=count, settings=settings, seed=seed
+        )
+        print(as_row(trial), flush=True)  # as it comes: the whole table takes minutes
 
 
 def _read(path: Path) -> pd.DataFrame:

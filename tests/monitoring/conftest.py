@@ -108,7 +108,8 @@ def house(template: tuple[Path, RegisteredModel], tmp_path: Path) -> House:
 @pytest.fixture
 def own_registry(template: tuple[Path, RegisteredModel], tmp_path: Path) -> TrackingSettings:
     """Settings of a registry that nobody else uses and that has no model yet."""
-    return TrackingSettings(var_dir=tmp_path / "own")
+    # Said outright: MLflow keeps the last address used in the environment of the process.
+    return TrackingSettings(var_dir=tmp_path / "own", mlflow_tracking_uri=f"sqlite:///{tmp_path / 'own.db'}")
 
 
 def normal(count: int) -> tuple[list[str], list[str]]:

@@ -117,11 +117,11 @@ def test_repeating_each_text_does_not_make_a_window_certain_of_itself(house: Hou
     house.answer(normal(100)[0] * 5)
     verdict = house.check().verdict
     assert verdict.status == "ok"
-    assert verdict.window.repeated_texts == 400
+    assert verdict.window.repeated_texts >= 400
 
 
 def test_texts_of_the_reference_are_no_drift_and_are_not_compared_by_words(house: House) -> None:
-    house.answer(bbc_part(1)[0][:200])
+    house.answer(bbc_part(1)[0][::2])
     verdict = house.check().verdict
     statuses = by_name(verdict)
     assert verdict.status == "ok"

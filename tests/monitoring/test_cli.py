@@ -77,16 +77,20 @@ def test_too_little_data_exits_0_and_says_so(at_home: House) -> None:
     assert "Too little data" in out
 
 
-def test_retraining_is_the_training_command_and_its_failure_is_told(
-    at_home: House, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_retraining_is_the_training_command_and_its_failure_is_told(at_home: House) -> None:
     at_home.answer(mistyped(normal(80)[0]))
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("MONITORING_EXPERIMENT", "no-such-experiment")
-    status, _, err = run(["check", "--window", "2h", "--on-breach", "retrain"])
-    assert status == 1
-    assert "the training ended with status" in err
-    assert "no-such-experiment" in err
+    done = subprocess.run(
+        [sys.executable, "-m", "monitoring", "check", "--window", "2h", "--on-breach", "retrain", "--json"],
+        cwd=ROOT,
+        env={**os.environ, "MONITORING_EXPERIMENT": "no-such-experiment"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["status"] == "breach", "the training must not write into the verdict"
+    assert "the training ended with status" in done.stderr
+    assert "no-such-experiment" in done.stderr
+    assert (at_home.var / "monitoring" / "alerts.jsonl").exists()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from stores.settings import TrackingSettings
 from stores.telemetry import turn_telemetry_off
 
 turn_telemetry_off()
+# By default MLflow asks a dead server for four minutes before it says so.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
 import mlflow  # noqa: E402  after the switches
 from mlflow import MlflowClient  # noqa: E402

@@ -1,8 +1,8 @@
 """The BentoML service: `bentoml serve` in the root starts it. BentoML runs the process, `service.face` answers.
 
 What BentoML does to each request is switched off where it costs without helping: its access log (ours has the request
-id), its spans (no exporter), its metrics (labels without bound, see `service.metrics`) and its time-out (ours stops the
-work too).
+id), its spans (no exporter), its metrics (labels without bound, see `service.metrics`) and its time-out, which
+would leave the work running.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from stores.settings import PredictionSettings, SigningSettings, TrackingSetting
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
     tracing={"excluded_urls": ".*"},
+    # It cannot be switched off. Ours comes first, so that a late request is answered as the contract says.
+    traffic={"timeout": ServiceSettings().request_timeout + 30},
 )
 class Champion:
     """Classifies texts with the registered champion; the routes are described at `/openapi.json`."""

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooLarge, ClientGone, MalformedRequest
+from service.errors import BodyTooLarge, ClientGone, DeadlinePassed, MalformedRequest
 
 _JSON = "application/json"
 
 
-async def read_json(request: Request, limit: int) -> Any:
-    """The body as JSON.
+async def read_json(request: Request, limit: int, deadline: float) -> Any:
+    """The body as JSON; `deadline` is `time.monotonic()` until which it must be complete.
 
     Raises:
         MalformedRequest: not said to be JSON, not UTF-8, not JSON, or an object with a repeated name.
         BodyTooLarge: more than `limit` bytes.
         ClientGone: the connection closed before the body was complete.
+        DeadlinePassed: the client was too slow.
     """
     _check_headers(request, limit)
-    return parse_json(await _read(request, limit))
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            body = await _read(request, limit)
+    except TimeoutError:
+        raise DeadlinePassed("the body was not complete within the request's time") from None
+    return parse_json(body)
 
 
 def parse_json(body: bytes) -> Any:

@@ -128,7 +128,7 @@ class Engine:
         self,
         request: ClassifyRequest,
         *,
-        seconds: float,
+        deadline: float,
         request_id: str | None = None,
         gone: Callable[[], Awaitable[None]] | None = None,
     ) -> tuple[ServedModel, list[Answer]]:
@@ -136,7 +136,7 @@ class Engine:
 
         Args:
             request: texts and options.
-            seconds: time it may take.
+            deadline: `time.monotonic()` after which nobody waits for them.
             request_id: kept with the predictions.
             gone: returns when the client has left.
 
@@ -145,7 +145,6 @@ class Engine:
             DeadlinePassed, ClientGone.
         """
         self._refuse_when_draining()
-        deadline = time.monotonic() + seconds
         model, texts = self.model(), request.texts
         if len(texts) > self.settings.max_texts:
             raise InvalidContent(
@@ -171,12 +170,13 @@ class Engine:
             self.metrics.answered(model.version, answer.scores[0][0])
         return model, answers
 
-    async def feedback(self, request: FeedbackRequest) -> FeedbackResult:
-        """Note true labels.
+    async def feedback(self, request: FeedbackRequest, *, deadline: float) -> FeedbackResult:
+        """Note true labels; `deadline` as in `classify`.
 
         Raises:
             InvalidContent: too many items, conflicting ones, or a label that the model does not know.
             StoreUnavailable: they could not be kept.
+            DeadlinePassed: they were not kept in time; they may be kept yet, and can safely be sent again.
         """
         self._refuse_when_draining()
         if len(request.feedback) > self.settings.max_texts:
@@ -189,7 +189,10 @@ class Engine:
         labels = request.labels
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._writers, self._keep, request, labels)
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await loop.run_in_executor(self._writers, self._keep, request, labels)
+        except TimeoutError:
+            raise _deadline_passed() from None
         except PredictionStoreError as error:
             logger.error("feedback_not_kept", extra={"fields": {"reason": str(error)}})
             raise StoreUnavailable("the feedback could not be kept: try again") from error

@@ -195,7 +195,7 @@ def _feedback() -> dict[str, Any]:
         "requestBody": _body(FeedbackRequest, one={"feedback": [{"id": _EXAMPLE_ID, "label": "tech"}]}),
         "responses": {
             "200": _answer(FeedbackAnswer, "What became of it.", {"accepted": 0, "unknown": [_EXAMPLE_ID]}),
-            **_errors(400, 401, 405, 413, 422, 500, 503),
+            **_errors(400, 401, 405, 413, 422, 500, 503, 504),
         },
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,13 +45,13 @@ class Routes:
 
     async def classify(self, request: Request) -> Response:
         """`POST /classify`."""
-        seconds = _allowed_seconds(request, self._engine.settings.request_timeout)
-        body = await read_json(request, self._engine.settings.max_body_bytes)
+        deadline = time.monotonic() + _allowed_seconds(request, self._engine.settings.request_timeout)
+        body = await read_json(request, self._engine.settings.max_body_bytes, deadline)
         content = validated(ClassifyRequest, body)
         request.state.texts = len(content.texts)
         model, answers = await self._engine.classify(
             content,
-            seconds=seconds,
+            deadline=deadline,
             request_id=request.state.request_id,
             gone=lambda: _disconnected(request),
         )
@@ -64,10 +65,11 @@ class Routes:
 
     async def feedback(self, request: Request) -> Response:
         """`POST /feedback`."""
-        body = await read_json(request, self._engine.settings.max_body_bytes)
+        deadline = time.monotonic() + self._engine.settings.request_timeout
+        body = await read_json(request, self._engine.settings.max_body_bytes, deadline)
         content = validated(FeedbackRequest, body)
         request.state.texts = len(content.feedback)
-        result = await self._engine.feedback(content)
+        result = await self._engine.feedback(content, deadline=deadline)
         return json_response({"accepted": result.accepted, "unknown": result.unknown})
 
     async def model(self, _request: Request) -> Response:

@@ -78,6 +78,37 @@ def test_request_timeout_is_the_deadline_of_everybody(bundle, tmp_path):
     asyncio.run(story())
 
 
+def test_a_body_that_does_not_come_in_time_is_504(bundle, tmp_path):
+    async def slowly():
+        yield b'{"text": '
+        await asyncio.sleep(30)
+        yield b'"too late"}'
+
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, request_timeout=0.1) as (engine, _):
+            async with face_of(engine) as client:
+                headers = {"Content-Type": "application/json"}
+                for path in ("/classify", "/feedback"):
+                    late = await client.post(path, content=slowly(), headers=headers)
+                    error_of(late, 504, "deadline_passed")
+
+    asyncio.run(story())
+
+
+def test_feedback_that_cannot_be_kept_in_time_is_504(bundle, tmp_path):
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, request_timeout=0.2) as (engine, _):
+            async with face_of(engine) as client:
+                store = engine._store()
+                writer = store.engine.connect().execution_options(write=True)
+                with writer.begin():  # holds SQLite's write lock
+                    items = [{"id": "a" * 32, "label": "tech"}]
+                    error_of(await client.post("/feedback", json={"feedback": items}), 504, "deadline_passed")
+                writer.close()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("deadline", ["soon", "0", "-5", "nan", "inf", ""])
 def test_a_deadline_that_is_none_is_422(bundle, tmp_path, deadline):
     async def story() -> None:

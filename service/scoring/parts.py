@@ -54,7 +54,7 @@ class PartsFolder:
 
     def __init__(self, output: Path, job: dict[str, Any], *, restart: bool) -> None:
         self.folder = output.with_name(f"{output.name}.parts")
-        self._suffix = "".join(output.suffixes[-2:])
+        self._suffix = "".join(output.suffixes[-2:] if output.suffix == ".gz" else output.suffixes[-1:])
         self._restart = restart
         self.progress = Progress(job)
         self._lock = FileLock(f"{self.folder}.lock")

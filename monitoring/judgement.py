@@ -95,7 +95,7 @@ def _summary(
 
 def _reasons(drift: Drift, accuracy: Accuracy) -> list[str]:
     reasons = [
-        f"{signal.title}: {signal.words} (size {signal.value:.2f}, from {signal.threshold:.2f} on a breach; "
+        f"{signal.title}: {signal.words} (size {signal.value:.2f}, a breach from {signal.threshold:.2f} on; "
         f"{_chance(signal)})."
         for signal in breached(drift)
     ]

@@ -15,6 +15,7 @@ from monitoring.signals.drift import Comparison
 from monitoring.verdict import Accuracy, Drift
 
 REFERENCE_COLOUR, WINDOW_COLOUR, BREACH_COLOUR = "#8a94a6", "#2563eb", "#c2410c"
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -43,8 +44,16 @@ def overview_picture(drift: Drift) -> str | None:
     axes.barh(places, [min(ratio, longest) for ratio in ratios], color=colours, height=0.62)
     for place, ratio in zip(places, ratios, strict=True):
         label = f"{ratio:.1f}×" if ratio >= 0.05 else "0"
-        axes.text(min(ratio, longest) + longest * 0.01, place, label, va="center", color="#334155")
-    axes.axvline(1.0, color="#0f172a", linewidth=1.1, linestyle=(0, (4, 3)))
+        axes.text(
+            min(ratio, longest) + longest * 0.01,
+            place,
+            label,
+            va="center",
+            color="#334155",
+            zorder=3,
+            bbox=_BEHIND,
+        )
+    axes.axvline(1.0, color="#0f172a", linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     axes.set_yticks(places, [s.title for s in judged])
     axes.tick_params(axis="y", length=0, labelcolor="#0f172a")
     axes.set_xlim(0, longest * 1.09)

@@ -168,7 +168,7 @@ def _signal(item: Comparison, adjusted: float | None, level: float, alpha: float
 def _words(item: Comparison) -> str:
     if item.name == "text_content":
         assert item.score is not None
-        return f"a reader could tell live from reference texts {item.score.value:.0%} of the time (50 % is guessing)"
+        return f"a reader could tell live from reference texts {item.score.value:.0%} of the time (50% is guessing)"
     if item.name == "predicted_label":
         labels = sorted({*map(str, item.reference), *map(str, item.window)})
         shares = [
@@ -183,4 +183,5 @@ def _words(item: Comparison) -> str:
         return f"{label} went from {before:.0%} to {now:.0%} of answers"
     before, now = (float(np.median(np.asarray(side, dtype=float))) for side in (item.reference, item.window))
     digits = 2 if item.name == "confidence" else 1 if abs(before) < 100 else 0
-    return f"the median went from {before:.{digits}f} to {now:.{digits}f} {item.unit}"
+    unit = "" if item.name == "confidence" else item.unit if item.unit.startswith("%") else f" {item.unit}"
+    return f"the median went from {before:.{digits}f} to {now:.{digits}f}{unit}"

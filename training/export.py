@@ -118,7 +118,8 @@ def _write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, pa
         # The exporter is deprecated, and tracing warns of every Python branch; the parity check is what counts.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Logits(network, inputs),
+            # The exporter gives a module back in the mode it came in; a new one comes in training mode.
+            _Logits(network, inputs).train(False),
             tuple(example[name] for name in inputs),
             str(path),
             input_names=inputs,

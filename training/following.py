@@ -55,7 +55,7 @@ class EpochsToHistory(TrainerCallback):
 
 
 class EpochsToMlflow(TrainerCallback):
-    """Logs losses and learning rate as they come, and each epoch's figures, into the active MLflow run."""
+    """Logs losses and learning rate as they come, and each epoch's figures, into the active MLflow run, if there is one."""
 
     def on_log(
         self,
@@ -68,7 +68,7 @@ class EpochsToMlflow(TrainerCallback):
         """Log training loss, gradient norm and learning rate at this step."""
         names = {"loss": "train_loss", "learning_rate": "learning_rate", "grad_norm": "gradient_norm"}
         found = {names[key]: float(value) for key, value in (logs or {}).items() if key in names}
-        if found:
+        if found and mlflow.active_run():  # logging without one would open one, and leave it open
             mlflow.log_metrics(found, step=state.global_step)
 
     def on_evaluate(
@@ -80,6 +80,8 @@ class EpochsToMlflow(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Log the figures on the validation part at this step."""
+        if not mlflow.active_run():
+            return
         figures = {f"epoch_{name}": value for name, value in _evaluated(metrics).items()}
         mlflow.log_metrics({**figures, "epoch": float(state.epoch or 0.0)}, step=state.global_step)
 

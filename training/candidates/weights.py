@@ -35,9 +35,9 @@ def load_network(
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
         network = AutoModelForSequenceClassification.from_pretrained(
             source,
-            num_labels=len(labels),
             id2label=dict(enumerate(labels)),
             label2id={label: position for position, label in enumerate(labels)},
+            ignore_mismatched_sizes=True,  # a head for other labels is replaced
         )
     except (OSError, ValueError) as error:
         raise WeightsMissing(

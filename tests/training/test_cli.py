@@ -1,0 +1,101 @@
+"""The commands, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
+from tests.support.bundles import registered, sealed_tfidf_bundle
+from training.cli import main
+
+
+@pytest.fixture
+def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
+    for name in ("MLFLOW_TRACKING_URI", "MODEL_NAME", "MODEL_SIGNING_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "var"
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, env={"COLUMNS": "160"}, catch_exceptions=False)
+
+
+def test_list_shows_experiments_with_their_candidates() -> None:
+    shown = invoke("list")
+    assert shown.exit_code == 0
+    assert "quickstart" in shown.stdout
+    assert "minilm_3" in shown.stdout
+
+
+def test_data_writes_texts_that_no_other_part_has(tmp_path: Path, var: Path) -> None:
+    parts: dict[str, set[str]] = {}
+    for part in ("reserve", "test"):
+        out = tmp_path / f"{part}.jsonl"
+        arguments = ["data", "quickstart", "--set", "data.limit=120", "--part", part, "--out", str(out)]
+        assert invoke(*arguments).exit_code == 0
+        rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+        assert {"text", "label"} == set(rows[0])
+        parts[part] = {row["text"] for row in rows}
+    assert len(parts["reserve"]) == 17
+    assert not parts["reserve"] & parts["test"]
+
+
+def test_wrong_input_is_one_sentence_and_status_2(var: Path) -> None:
+    for arguments, sentence in (
+        (["run", "quikstart"], "did you mean 'quickstart'?"),
+        (["run", "--set", "data.source=nowhere.csv"], "nowhere.csv"),
+        (["compare"], "no run yet"),
+        (["promote", "7"], "has no version 7"),
+        (["rollback"], "has no 'previous'"),
+    ):
+        failed = invoke(*arguments)
+        assert failed.exit_code == 2, arguments
+        assert sentence in failed.stderr
+        assert "Traceback" not in failed.stderr
+
+
+def test_promote_and_rollback_move_the_alias(tmp_path: Path, var: Path) -> None:
+    registry = ModelRegistry(TrackingSettings(var_dir=var))
+    for name, strength in (("one", 1.0), ("two", 10.0)):
+        sealed_tfidf_bundle(tmp_path / name, strength=strength)
+        registered(registry, tmp_path / name, promote=name == "one")
+    assert "Version 2 of news is champion" in invoke("promote", "2").stdout
+    assert registry.aliases() == {"champion": "2", "previous": "1"}
+    assert "Version 1 of news is champion again" in invoke("rollback").stdout
+    assert registry.aliases() == {"champion": "1", "previous": "2"}
+
+
+@pytest.mark.slow
+def test_a_run_where_every_eligible_candidate_fails_fails(var: Path) -> None:
+    failed = invoke(
+        "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.minilm=null",
+        "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
+    )  # fmt: skip
+    assert failed.exit_code == 2
+    assert "no candidate of quickstart that may win is left" in failed.stderr
+    assert "tfidf_logreg" in failed.stdout  # its figures are shown all the same
+    assert ModelRegistry(TrackingSettings(var_dir=var)).versions() == []
+    compared = invoke("compare")
+    assert "failed" in compared.stdout
+    assert "tfidf_logreg" in compared.stdout
+
+
+@pytest.mark.slow
+def test_a_baseline_wins_where_it_may_and_the_next_run_meets_it_at_the_gate(var: Path) -> None:
+    arguments = [
+        "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.minilm=null",
+        "--set", "candidates.minilm_3=null", "--set", "candidates.tfidf_catboost.iterations=10",
+        "--set", "baselines_may_win=true", "--set", "model_name=classical",
+    ]  # fmt: skip
+    assert invoke(*arguments).exit_code == 0
+    again = invoke(*arguments)
+    assert again.exit_code == 0
+    assert "challenger" in again.stdout
+    registry = ModelRegistry(TrackingSettings(var_dir=var, model_name="classical"))
+    assert registry.aliases() == {"champion": "1", "challenger": "2"}

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from classifier.runtime import Probabilities
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
+from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
+from training.data import DataConfig, Part, load_data, split_data
+from training.evaluation import evaluate
+from training.experiment import GateConfig
+from training.gate import Champion, Decision, current_champion, decide
+
+LABELS = ("a", "b")
+TEST = Part([f"text {i}" for i in range(200)], ["a", "b"] * 100)
+
+
+def answers(wrong: int, start: int = 0) -> Probabilities:
+    """Probabilities of the test part with so many wrong answers, from text `start`."""
+    right = np.array([0, 1] * 100)
+    right[start : start + wrong] = 1 - right[start : start + wrong]
+    rows = np.full((200, 2), 0.1, dtype=np.float32)
+    rows[np.arange(200), right] = 0.9
+    return rows
+
+
+def decision(winner: Probabilities, champion: Champion | None, gate: GateConfig | None = None) -> Decision:
+    scores = evaluate(winner, TEST.labels, LABELS, seed=0)
+    return decide(winner, scores, LABELS, TEST, champion, gate or GateConfig(), seed=0)
+
+
+def test_without_a_champion_the_winner_is_promoted() -> None:
+    found = decision(answers(100), None)
+    assert found.promoted
+    assert found.alias == "champion"
+    assert "no champion yet" in found.tags()["gate_reasons"]
+
+
+def test_clearly_better_is_promoted_with_the_interval_in_the_reasons() -> None:
+    found = decision(answers(4), Champion("3", LABELS, answers(40)))
+    assert found.promoted
+    assert found.difference is not None
+    assert found.difference.low > 0
+    assert found.champion_version == "3"
+    assert "lies wholly above 0" in " ".join(found.reasons)
+    assert found.tags()["macro_f1_gain"].startswith("0.1")
+
+
+def test_better_by_chance_is_not() -> None:
+    found = decision(answers(10), Champion("3", LABELS, answers(12, start=100)))
+    assert found.difference is not None
+    assert found.difference.value > 0 > found.difference.low
+    assert not found.promoted
+    assert found.alias == "challenger"
+
+
+def test_the_same_is_not_and_says_so() -> None:
+    found = decision(answers(10), Champion("3", LABELS, answers(10)))
+    assert not found.promoted
+    assert "same answer to each" in " ".join(found.reasons)
+
+
+def test_a_demanded_gain_is_demanded() -> None:
+    champion = Champion("3", LABELS, answers(40))
+    assert decision(answers(4), champion).promoted
+    assert not decision(answers(4), champion, GateConfig(min_gain=0.3)).promoted
+
+
+def test_other_labels_and_a_champion_that_cannot_run_leave_the_choice_to_people() -> None:
+    other = decision(answers(0), Champion("3", ("a", "b", "c"), answers(40)))
+    broken = decision(answers(0), Champion("3", (), None, fault="model.onnx is missing"))
+    assert not other.promoted
+    assert not broken.promoted
+    assert "other labels (a, b, c)" in " ".join(other.reasons)
+    assert "model.onnx is missing" in " ".join(broken.reasons)
+
+
+def test_other_training_data_is_said() -> None:
+    found = decision(answers(4), Champion("3", LABELS, answers(40), knows_the_data=False))
+    assert "may have seen some of these texts" in found.as_markdown("new", "quickstart")
+
+
+def test_the_champion_is_run_on_the_very_test_texts(tmp_path: Path) -> None:
+    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
+    config = DataConfig(limit=120)
+    splits = split_data(load_data(config, 1), config, 1)
+    assert current_champion(registry, splits, signing_key=None) is None
+
+    classifier = sealed_tfidf_bundle(tmp_path / "bundle")
+    version = registered(registry, tmp_path / "bundle")
+    champion = current_champion(registry, splits, signing_key=None)
+    assert champion is not None
+    assert champion.version == version.version
+    assert champion.labels == TOPICS
+    assert champion.probabilities is not None
+    assert np.allclose(champion.probabilities, classifier.predict(splits.test.texts))
+    assert not champion.knows_the_data
+    assert len(bbc_part(0)[0]) > len(splits.train)
+
+
+def test_a_champion_signed_with_no_key_cannot_be_trusted(tmp_path: Path) -> None:
+    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
+    config = DataConfig(limit=120)
+    splits = split_data(load_data(config, 1), config, 1)
+    sealed_tfidf_bundle(tmp_path / "bundle")
+    registered(registry, tmp_path / "bundle")
+    champion = current_champion(registry, splits, signing_key="secret")
+    assert champion is not None
+    assert champion.probabilities is None
+    assert "not signed" in champion.fault

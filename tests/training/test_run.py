@@ -1,0 +1,160 @@
+"""The whole of a training run, at a tiny size: what it leaves in the registry, in MLflow and on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from classifier import Classifier
+from classifier.manifest import sha256_of
+from classifier.reference import read_reference
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
+from tests.training.conftest import Trained, environment
+from training.compare import comparison_table
+
+pytestmark = pytest.mark.slow
+
+
+def _registry(run: Trained) -> ModelRegistry:
+    return ModelRegistry(TrackingSettings(var_dir=run.var))
+
+
+def _bundle(run: Trained) -> Path:
+    assert run.outcome.version is not None
+    registry = _registry(run)
+    return registry.fetch(registry.by_version(run.outcome.version.version))
+
+
+def _candidates(run: Trained) -> dict[str, Run]:
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=run.var).tracking_uri)
+    parent = client.get_run(run.outcome.run_id)
+    found = client.search_runs(
+        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{run.outcome.run_id}'"
+    )
+    return {item.info.run_name: item for item in found}
+
+
+def test_first_winner_becomes_champion_with_its_reasons(first_run: Trained) -> None:
+    champion = _registry(first_run).by_alias("champion")
+    assert first_run.outcome.version is not None
+    assert champion.version == first_run.outcome.version.version == "1"
+    assert champion.tags["candidate"] == "minilm_3"
+    assert champion.tags["gate"] == "passed"
+    assert "no champion yet" in champion.tags["gate_reasons"]
+    assert float(champion.tags["test_macro_f1_low"]) <= float(champion.tags["test_macro_f1"])
+
+
+def test_baseline_does_not_win_but_is_said_to_be_as_good(first_run: Trained) -> None:
+    by_name = {item.name: item for item in first_run.outcome.judged}
+    assert (
+        by_name["tfidf_logreg"].validation.macro_f1.value > by_name["minilm_3"].validation.macro_f1.value
+    ), "at this size the baseline is better, which makes the case"
+    assert first_run.outcome.winner == "minilm_3"
+    assert "The baseline tfidf_logreg is" in first_run.printed
+
+
+def test_failed_candidate_is_reported_and_loses_nobody_else(first_run: Trained) -> None:
+    assert list(first_run.outcome.failed) == ["broken"]
+    assert "no/such/folder" in first_run.outcome.failed["broken"]
+    assert [item.name for item in first_run.outcome.judged] == ["minilm_3", "tfidf_logreg", "tfidf_catboost"]
+    runs = _candidates(first_run)
+    assert runs["broken"].info.status == "FAILED"
+    assert "WeightsMissing" in runs["broken"].data.tags["failure"]
+    assert runs["minilm_3"].info.status == "FINISHED"
+    assert "broken (failed)" in first_run.printed
+
+
+def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run: Trained) -> None:
+    runs = _candidates(first_run)
+    network = runs["minilm_3"]
+    assert network.data.params["learning_rate"] == str(
+        first_run.experiment.candidates["minilm_3"].learning_rate
+    )  # type: ignore[union-attr]
+    for name in ("epoch_macro_f1", "epoch_validation_loss", "train_loss", "test_macro_f1_low", "temperature"):
+        assert name in network.data.metrics
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    pictures = {Path(item.path).name for item in client.list_artifacts(network.info.run_id, "pictures")}
+    assert pictures == {"confusion_matrix.png", "class_f1.png", "reliability.png", "training_curves.png"}
+
+
+def test_parent_run_knows_its_data_and_experiment(first_run: Trained) -> None:
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    parent = client.get_run(first_run.outcome.run_id)
+    contexts = {item.tags[0].value for item in parent.inputs.dataset_inputs}
+    assert contexts == {"train", "validation", "test"}
+    assert parent.data.tags["winner"] == "minilm_3"
+    written = mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/experiment.yaml")
+    assert written == first_run.experiment.as_yaml()
+
+
+def test_bundle_holds_what_serving_and_monitoring_need(first_run: Trained) -> None:
+    folder = _bundle(first_run)
+    classifier = Classifier.load(folder)
+    frame = read_reference(folder)
+    assert len(frame) == first_run.outcome.judged[0].test.texts
+    assert np.allclose(classifier.predict(list(frame["text"])).max(axis=1), frame["confidence"], atol=1e-4)
+    golden = json.loads((folder / "golden.json").read_text())["texts"]
+    assert len(golden) == len(classifier.labels)
+    assert max(len(row["text"]) for row in golden) <= 400
+    report = {path.name for path in (folder / "report").iterdir()}
+    assert report >= {
+        "metrics.json",
+        "decision.md",
+        "comparison.png",
+        "confusion_matrix.png",
+        "experiment.yaml",
+    }
+    metrics = json.loads((folder / "report" / "metrics.json").read_text())
+    assert metrics["test"]["macro_f1"]["low"] <= metrics["test"]["macro_f1"]["value"]
+    assert classifier.manifest["data"]["experiment"] == "quickstart"
+
+
+def test_bundle_runs_without_torch(first_run: Trained) -> None:
+    script = (
+        "import sys; from classifier import Classifier; "
+        f"print(Classifier.load({str(_bundle(first_run))!r}).predict(['Shares fell.']).sum()); "
+        "print('torch' in sys.modules, 'transformers' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    total, loaded = ran.stdout.splitlines()
+    assert float(total) == pytest.approx(1, abs=1e-5)
+    assert loaded == "False False"
+
+
+def test_second_run_gives_the_same_model_and_only_challenges(first_run: Trained, second_run: Trained) -> None:
+    first, second = first_run.outcome.judged, second_run.outcome.judged
+    assert [item.test for item in first] == [item.test for item in second]
+    assert sha256_of(_bundle(first_run) / "model.onnx") == sha256_of(_bundle(second_run) / "model.onnx")
+    aliases = _registry(first_run).aliases()
+    assert aliases == {"champion": "1", "challenger": "2"}
+    assert second_run.outcome.decision is not None
+    assert not second_run.outcome.decision.promoted
+    assert "same answer to each" in " ".join(second_run.outcome.decision.reasons)
+    assert _registry(first_run).by_version("2").tags["compared_with_version"] == "1"
+
+
+def test_nothing_but_reports_and_the_registry_is_left(first_run: Trained) -> None:
+    assert list((first_run.var / "training").iterdir()) == []
+    assert (first_run.outcome.report / "decision.md").is_file()
+    assert (first_run.outcome.report / "comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_shows_candidates_with_intervals(second_run: Trained) -> None:
+    with environment(second_run.var):
+        last = comparison_table(None, every=False)
+        everything = comparison_table("quickstart", every=True)
+    assert last.row_count == 4
+    assert everything.row_count == 8
+    names = list(last.columns[1].cells)
+    assert "minilm_3 (winner)" in names
+    assert "broken" in names
+    assert " to " in list(last.columns[4].cells)[0]

@@ -10,13 +10,18 @@ from service.jobs import Item, Job
 
 _Key = tuple[int, int, int]
 
+_MOST_PADDING = 0.15
+"""Share of a batch that may be padding. Computing padding costs more than a bigger batch gains on a CPU."""
+_TRIFLE = 256
+"""Padded tokens below which a batch costs about the same whatever is in it, so that padding does not matter."""
+
 
 class WaitingLine:
     """Texts that wait for the model. Not thread-safe: the batcher holds its lock.
 
     Jobs take turns, oldest first. The job whose turn it is seeds a batch with its first waiting text; texts of like
-    length, of whichever job, fill it. So a batch wastes little on padding, no text starves, and a list of a thousand
-    holds up another client's single text for about one batch.
+    length, of whichever job, fill it, as long as padding stays small. So a batch wastes little, no text starves, and a
+    list of a thousand holds up another client's single text for about one batch.
     """
 
     def __init__(self) -> None:
@@ -87,10 +92,10 @@ class WaitingLine:
         return bisect_left(self._by_cost, _key(item), key=_first)
 
     def _around(self, seed: int, budget: int, model: object) -> tuple[int, int]:
-        """The stretch of neighbours by length around `seed` that fits the budget, the nearest in length first."""
+        """The stretch of neighbours by length around `seed`, nearest first, that fits budget and padding."""
         low, high = seed, seed + 1
-        longest, count = self._by_cost[seed][1].cost, 1
-        base = longest
+        base = longest = tokens = self._by_cost[seed][1].cost
+        count = 1
         while True:
             shorter = self._by_cost[low - 1][1] if low else None
             longer = self._by_cost[high][1] if high < len(self._by_cost) else None
@@ -101,9 +106,11 @@ class WaitingLine:
             else:
                 return low, high
             if candidate.job.model is model:
-                if grown * (count + 1) > budget:
+                padded = grown * (count + 1)
+                wasted = padded - tokens - candidate.cost
+                if padded > budget or (padded > _TRIFLE and wasted > _MOST_PADDING * padded):
                     return low, high
-                longest, count = grown, count + 1
+                longest, tokens, count = grown, tokens + candidate.cost, count + 1
             low, high = low_next, high_next
 
 

@@ -73,6 +73,23 @@ def test_padding_stays_small_when_many_lengths_wait(model):
     assert computed < 1.15 * needed
 
 
+def test_padding_stays_small_when_few_and_different_lengths_wait(model):
+    rng = random.Random(5)
+    line = WaitingLine()
+    for _ in range(32):
+        line.add(job_of(model, rng.randint(20, 128)))
+    for batch in drained(line, 2048):
+        needed = sum(item.cost for item in batch)
+        assert padded(batch) <= 256 or needed >= 0.85 * padded(batch)
+
+
+def test_short_texts_share_a_batch_though_they_differ(model):
+    line = WaitingLine()
+    for cost in (4, 9, 15, 28):
+        line.add(job_of(model, cost))
+    assert len(line.take(2048)) == 4
+
+
 def test_a_text_above_the_budget_is_a_batch_by_itself(model):
     line = WaitingLine()
     line.add(job_of(model, 900))

@@ -55,7 +55,7 @@ class EpochsToHistory(TrainerCallback):
 
 
 class EpochsToMlflow(TrainerCallback):
-    """Logs losses and learning rate as they come, and each epoch's figures, into the active MLflow run, if there is one."""
+    """Logs losses as they come, and each epoch's figures, into the active MLflow run, if there is one."""
 
     def on_log(
         self,

@@ -157,4 +157,4 @@ def test_compare_shows_candidates_with_intervals(second_run: Trained) -> None:
     names = list(last.columns[1].cells)
     assert "minilm_3 (winner)" in names
     assert "broken" in names
-    assert " to " in list(last.columns[4].cells)[0]
+    assert " to " in next(iter(last.columns[4].cells))

@@ -64,10 +64,10 @@ def list_experiments() -> None:
 @click.option("--all", "every", is_flag=True, help="Every run, not the last one only.")
 def compare(experiment: str | None, every: bool) -> None:
     """Show the candidates of the last run with intervals, of EXPERIMENT or of whichever ran last."""
-    from training.compare import comparison_table
+    from training.compare import comparison_tables
 
     with _errors():
-        _console().print(comparison_table(experiment, every=every))
+        _console().print(*comparison_tables(experiment, every=every), sep="\n")
 
 
 @main.command()

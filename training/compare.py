@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from stores.models import ModelRegistry
@@ -13,8 +14,8 @@ from stores.settings import TrackingSettings
 from training.errors import TrainingError
 
 
-def comparison_table(experiment: str | None, *, every: bool) -> Table:
-    """Candidates with their test figures and intervals.
+def comparison_tables(experiment: str | None, *, every: bool) -> list[Table]:
+    """Candidates with their test figures and intervals, best first; a table a run, the newest run first.
 
     Args:
         experiment: its name; None: whichever ran last.
@@ -29,22 +30,17 @@ def comparison_table(experiment: str | None, *, every: bool) -> Table:
     if not runs:
         what = f"of {experiment!r} " if experiment else ""
         raise TrainingError(f"no run {what}yet: start one with `python -m training run`")
-    table = Table(title="Candidates, best first within each run", title_justify="left")
-    for heading in ("run", "candidate", "status"):
-        table.add_column(heading)
-    for heading in (
-        "validation F1",
-        "test F1 (interval)",
-        "accuracy (interval)",
-        "calibration",
-        "MB",
-        "ms a text",
-    ):
-        table.add_column(heading, justify="right")
-    for parent in runs if every else runs[:1]:
-        for position, run in enumerate(_candidates(client, parent)):
-            table.add_row(*_row(parent, run, first=position == 0))
-        table.add_section()
+    return [_table(client, parent) for parent in (runs if every else runs[:1])]
+
+
+def _table(client: MlflowClient, parent: Run) -> Table:
+    started = datetime.fromtimestamp(parent.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    table = Table(title=f"{parent.info.run_name}, {started}", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("candidate", no_wrap=True)
+    for heading in ("val. F1", "test F1", "interval", "accuracy", "MB", "ms/text"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for run in _candidates(client, parent):
+        table.add_row(*_row(parent, run))
     return table
 
 
@@ -67,21 +63,17 @@ def _candidates(client: MlflowClient, parent: Run) -> list[Run]:
     return sorted(runs, key=lambda run: -run.data.metrics.get("validation_macro_f1", -1.0))
 
 
-def _row(parent: Run, run: Run, *, first: bool) -> list[str]:
-    started = datetime.fromtimestamp(parent.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+def _row(parent: Run, run: Run) -> list[str]:
     name = run.data.tags.get("candidate", run.info.run_name)
-    won = " (winner)" if name == parent.data.tags.get("winner") else ""
     metrics = run.data.metrics
-    row = [f"{parent.info.run_name} {started}" if first else "", f"{name}{won}", run.info.status.lower()]
     if "test_macro_f1" not in metrics:
-        return row
-    for figure in ("macro_f1", "accuracy"):
-        low, high = metrics[f"test_{figure}_low"], metrics[f"test_{figure}_high"]
-        row.append(f"{metrics[f'test_{figure}']:.3f} ({low:.3f} to {high:.3f})")
-    row.insert(3, f"{metrics['validation_macro_f1']:.3f}")
-    row += [
-        f"{metrics['test_calibration_error']:.3f}",
+        return [f"{name} ({run.info.status.lower()})"]
+    return [
+        f"{name} (winner)" if name == parent.data.tags.get("winner") else name,
+        f"{metrics['validation_macro_f1']:.3f}",
+        f"{metrics['test_macro_f1']:.3f}",
+        f"{metrics['test_macro_f1_low']:.3f}–{metrics['test_macro_f1_high']:.3f}",
+        f"{metrics['test_accuracy']:.3f}",
         f"{metrics['megabytes']:.1f}",
         f"{metrics['milliseconds_a_text']:.1f}",
     ]
-    return row

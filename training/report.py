@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from training import plots
@@ -21,10 +22,10 @@ def closing_table(
     experiment: Experiment, judged: Sequence[Judged], failed: Collection[str], winner: str | None
 ) -> Table:
     """Every candidate of a run with its figures; the failed ones without."""
-    table = Table(title=f"Candidates of {experiment.name}", title_justify="left")
+    table = Table(title=f"Candidates of {experiment.name}", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("candidate", no_wrap=True)
-    for heading in ("validation F1", "test F1", "its interval", "MB", "ms a text"):
-        table.add_column(heading, justify="right")
+    for heading in ("val. F1", "test F1", "interval", "MB", "ms/text"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for item in judged:
         role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (yardstick)"
         f1 = item.test.macro_f1

@@ -19,7 +19,7 @@ from classifier.reference import read_reference
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.training.conftest import Trained, environment
-from training.compare import comparison_table
+from training.compare import comparison_tables
 
 pytestmark = pytest.mark.slow
 
@@ -150,11 +150,11 @@ def test_nothing_but_reports_and_the_registry_is_left(first_run: Trained) -> Non
 
 def test_compare_shows_candidates_with_intervals(second_run: Trained) -> None:
     with environment(second_run.var):
-        last = comparison_table(None, every=False)
-        everything = comparison_table("quickstart", every=True)
-    assert last.row_count == 4
-    assert everything.row_count == 8
-    names = list(last.columns[1].cells)
+        (last,) = comparison_tables(None, every=False)
+        everything = comparison_tables("quickstart", every=True)
+    assert [table.row_count for table in everything] == [4, 4]
+    names = list(last.columns[0].cells)
     assert "minilm_3 (winner)" in names
-    assert "broken" in names
-    assert " to " in next(iter(last.columns[4].cells))
+    assert names[-1] == "broken (failed)"
+    low, high = next(iter(last.columns[3].cells)).split("–")
+    assert float(low) < float(high)

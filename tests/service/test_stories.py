@@ -120,6 +120,8 @@ def test_a_kill_under_load_loses_no_answered_prediction(bundle, tmp_path):
     with serving(tmp_path, {"MODEL_URI": str(bundle)}) as server, Load(server) as load:
         load.wait_for(lambda so_far: len(so_far.ids) > 300)
         server.kill()
+        with pytest.raises(httpx.TransportError):
+            httpx.get(server.address + "/livez", timeout=5)
         answered = list(load.ids)
     assert set(load.statuses) == {200}
     assert len(answered) > 300

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 _STOP_SECONDS = 30.0
@@ -25,7 +25,7 @@ class Server:
 
     address: str
     process: subprocess.Popen[bytes]
-    """Leads a process group of its own: BentoML's supervisor and its worker."""
+    """BentoML's supervisor; its worker is a child with a process group of its own."""
     log: Path
 
     def client(self, **options: object) -> httpx.Client:
@@ -34,7 +34,7 @@ class Server:
 
     def kill(self) -> None:
         """End supervisor and worker at once, as a power cut would."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        _kill(_family(self.process.pid))
         self.process.wait()
 
     def lines(self) -> list[str]:
@@ -118,10 +118,26 @@ def wait_for(server: Server, path: str, seconds: float = 90, status: int = 200) 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    family = _family(process.pid)
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # whatever the supervisor left
+    _kill(family)  # whatever is left
     process.wait()
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """The process and all that it started; the supervisor first, so that it starts nothing anew."""
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(family: list[psutil.Process]) -> None:
+    for member in family:
+        with suppress(psutil.NoSuchProcess):  # psutil compares start times: a reused id is not killed
+            member.kill()
+    psutil.wait_procs(family, timeout=10)

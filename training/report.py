@@ -22,12 +22,14 @@ def closing_table(
     experiment: Experiment, judged: Sequence[Judged], failed: Collection[str], winner: str | None
 ) -> Table:
     """Every candidate of a run with its figures; the failed ones without."""
-    table = Table(title=f"Candidates of {experiment.name}", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"Candidates of {experiment.name}", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
+    )
     table.add_column("candidate", no_wrap=True)
     for heading in ("val. F1", "test F1", "interval", "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
     for item in judged:
-        role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (yardstick)"
+        role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
         f1 = item.test.macro_f1
         table.add_row(
             item.name + role,

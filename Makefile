@@ -9,9 +9,11 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export DO_NOT_TRACK             = true
 export BENTOML_DO_NOT_TRACK     = True
 export TOKENIZERS_PARALLELISM  ?= true
+# BentoML keeps folders of its own, by default in the user's home.
+export BENTOML_HOME            ?= $(CURDIR)/var/bentoml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format serve monitor load benchmark image image-test ui lock clean
+.PHONY: help install demo test test-fast lint format train serve monitor load image image-test ui lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 _STOP_SECONDS = 20.0
 
@@ -68,12 +69,22 @@ def service(environment: Mapping[str, str], log: Path, *, ready_seconds: float =
             _wait_until_ready(address, process, log, ready_seconds)
             yield address
         finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, 9)
-                process.wait()
+            _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # BentoML's worker leads a process group of its own: it is found as a child, while its parent lives.
+    with suppress(psutil.NoSuchProcess):
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+            family = [member for member in family if member.is_running()]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.kill()
+    process.wait()
 
 
 def _wait_until_ready(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stores.errors import StoreError
-from stores.settings import TrackingSettings
+from stores.settings import TrackingSettings, VarSettings
 from stores.telemetry import turn_telemetry_off
 from training.data import DataError, load_data, split_data
 from training.errors import TrainingError
@@ -29,6 +30,8 @@ _EXPERIMENT = click.argument("experiment", default="quickstart")
 def main() -> None:
     """Train candidates, compare them, and decide which one serves."""
     turn_telemetry_off()
+    # What the hub's libraries download; they read this when they are imported, which is later.
+    os.environ.setdefault("HF_HOME", str(VarSettings().root / "huggingface"))
 
 
 @main.command()

@@ -126,6 +126,7 @@ def _try_candidate(
                 {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
             )
             mlflow.log_params(config.model_dump(exclude={"note"}))
+            _log_inputs(splits, experiment)
             try:
                 trained = train_candidate(config, splits, workplace)
                 pictures = outcome.report / name
@@ -226,25 +227,30 @@ def _golden_texts(validation: Part) -> list[str]:
 
 
 def _log_data(splits: Splits, experiment: Experiment, report: Path) -> None:
-    """Data fingerprints, balance and lengths: as MLflow data sets, as figures, as pictures."""
+    """Fingerprints, balance and lengths of the data: as MLflow data sets, as figures, as pictures."""
+    _log_inputs(splits, experiment)
+    mlflow.log_dict(splits.report.as_dict(), "data.json")
+    write_data_pictures(splits.report, report / "data")
+
+
+def _log_inputs(splits: Splits, experiment: Experiment) -> None:
+    """The parts as MLflow data sets of the active run, by their fingerprints."""
     import pandas as pd
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.pandas_dataset import from_pandas
 
     for name, part in splits.parts().items():
-        if name != "reserve" and len(part):
-            frame = pd.DataFrame({"text": part.texts, "label": part.labels})
-            dataset = from_pandas(
-                frame,
-                # Not a string, which MLflow would take for a path or an address.
-                source=CodeDatasetSource({"source": splits.report.source}),
-                targets="label",
-                name=f"{Path(experiment.data.source).name}-{name}",
-                digest=part.fingerprint[:36],
-            )
-            mlflow.log_input(dataset, context=name)
-    mlflow.log_dict(splits.report.as_dict(), "data.json")
-    write_data_pictures(splits.report, report / "data")
+        if name == "reserve" or not len(part):  # the reserve is nobody's input
+            continue
+        dataset = from_pandas(
+            pd.DataFrame({"text": part.texts, "label": part.labels}),
+            # Not a string, which MLflow would take for a path or an address.
+            source=CodeDatasetSource({"source": splits.report.source}),
+            targets="label",
+            name=f"{Path(experiment.data.source).name}-{name}",
+            digest=part.fingerprint[:36],
+        )
+        mlflow.log_input(dataset, context=name)
 
 
 @contextmanager

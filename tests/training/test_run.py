@@ -82,6 +82,8 @@ def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run:
     for name in ("epoch_macro_f1", "epoch_validation_loss", "train_loss", "test_macro_f1_low", "temperature"):
         assert name in network.data.metrics
     client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    inputs = client.get_run(network.info.run_id).inputs.dataset_inputs
+    assert {item.tags[0].value for item in inputs} == {"train", "validation", "test"}
     pictures = {Path(item.path).name for item in client.list_artifacts(network.info.run_id, "pictures")}
     assert pictures == {"confusion_matrix.png", "class_f1.png", "reliability.png", "training_curves.png"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ VECTORIZER_FILE = "vectorizer.skops"
 _TINY = 1e-12
 
 
-class ClassicalModel:
+class ClassicalModel(ABC):
     """Base of the classical kinds: reads whole texts, counts words, gives log-probabilities as logits."""
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
@@ -39,8 +40,9 @@ class ClassicalModel:
         logits: NDArray[np.float32] = np.log(np.clip(probabilities, _TINY, 1.0)).astype(np.float32)
         return logits
 
+    @abstractmethod
     def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
-        raise NotImplementedError
+        """Probabilities, (n, labels) float64."""
 
 
 class SklearnModel(ClassicalModel):

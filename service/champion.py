@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from classifier import Classifier, ClassifierError
+from classifier import BundleDamaged, BundleIncomplete, Classifier, ClassifierError
 from classifier.golden import read_golden
 from service.jobs import ServedModel
 from service.sources import Wanted, source_of
@@ -145,12 +145,21 @@ class ChampionFollower:
             self._note_problem(f"{reason}; and the last known champion cannot be served: {error}")
 
     def _loaded(self, wanted: Wanted) -> ServedModel:
-        folder = self._source.fetch(wanted)
-        classifier = Classifier.load(folder, signing_key=self._key, threads=self._threads)
+        try:
+            classifier = self._opened(wanted)
+        except (BundleDamaged, BundleIncomplete) as error:
+            # The copy in the local cache may be at fault, and the registry's whole.
+            if not self._source.forget(wanted):
+                raise
+            logger.warning("bundle_fetched_again", extra={"fields": {"reason": str(error)}})
+            classifier = self._opened(wanted)
         _warm_up(classifier, self._batch_tokens)
         return ServedModel(
             classifier, wanted.name, wanted.version, wanted.alias, wanted.model_id, dict(wanted.tags)
         )
+
+    def _opened(self, wanted: Wanted) -> Classifier:
+        return Classifier.load(self._source.fetch(wanted), signing_key=self._key, threads=self._threads)
 
     def _swap_in(self, model: ServedModel) -> None:
         previous, self.served = self.served, model

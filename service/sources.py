@@ -49,6 +49,10 @@ class ModelSource(Protocol):
         """Folder of its bundle."""
         ...
 
+    def forget(self, wanted: Wanted) -> bool:
+        """Drop a local copy that is damaged; whether fetching again may give another one."""
+        ...
+
 
 class FolderSource:
     """One bundle's folder; needs no registry at all."""
@@ -68,6 +72,10 @@ class FolderSource:
     def fetch(self, _wanted: Wanted) -> Path:
         """The folder."""
         return self._folder
+
+    def forget(self, _wanted: Wanted) -> bool:
+        """False: the folder is the user's, and there is no other."""
+        return False
 
 
 class RegistrySource:
@@ -99,11 +107,17 @@ class RegistrySource:
         assert wanted.registered is not None, "this is a bug: a version of the registry without its record"
         return self._registry().fetch(wanted.registered)
 
+    def forget(self, wanted: Wanted) -> bool:
+        """Drop the cached copy; the registry has the original."""
+        assert wanted.registered is not None, "this is a bug: a version of the registry without its record"
+        self._registry().forget(wanted.registered)
+        return True
+
     def _registry(self) -> ModelRegistry:
+        for name, value in _MLFLOW_PATIENCE.items():  # before the import, which has a patience of its own
+            os.environ.setdefault(name, value)
         from stores.models import ModelRegistry
 
-        for name, value in _MLFLOW_PATIENCE.items():
-            os.environ.setdefault(name, value)
         if self._opened is None:
             self._opened = ModelRegistry(self._settings)
         return self._opened

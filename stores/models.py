@@ -255,7 +255,7 @@ class ModelRegistry:
 
     def fetch(self, model: RegisteredModel) -> Path:
         """Folder of a version's bundle, downloaded once and kept, so that a restart works while MLflow is away."""
-        folder = self._cache / f"v{model.version}-{model.model_id}"
+        folder = self._folder(model)
         if folder.is_dir():
             return folder
         self._point_fluent_api()
@@ -274,6 +274,10 @@ class ModelRegistry:
                 shutil.rmtree(parts, ignore_errors=True)
         return folder
 
+    def forget(self, model: RegisteredModel) -> None:
+        """Drop a version's bundle from the cache, where it may have been damaged; `fetch` then downloads it again."""
+        shutil.rmtree(self._folder(model), ignore_errors=True)
+
     def last_known(self, alias: str | None = None) -> RegisteredModel | None:
         """What `alias` pointed to when the registry last answered, if that bundle is in the cache; asks nobody."""
         try:
@@ -283,13 +287,16 @@ class ModelRegistry:
             model = RegisteredModel(**remembered)
         except (OSError, ValueError, TypeError):
             return None
-        return model if (self._cache / f"v{model.version}-{model.model_id}").is_dir() else None
+        return model if self._folder(model).is_dir() else None
 
     @property
     def _cache(self) -> Path:
         # Two registries may both have a version 7 of the same name.
         registry = hashlib.sha256(self.settings.tracking_uri.encode()).hexdigest()[:8]
         return self.settings.folder("models", f"{self.name}-{registry}")
+
+    def _folder(self, model: RegisteredModel) -> Path:
+        return self._cache / f"v{model.version}-{model.model_id}"
 
     def _memory(self, alias: str) -> Path:
         return self._cache / f"alias-{alias}.json"

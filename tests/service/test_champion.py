@@ -181,6 +181,18 @@ def test_without_mlflow_the_last_known_champion_is_served(settings, registry, bu
     assert len(watched.swaps) == 1, "it was the right one all along"
 
 
+def test_a_damaged_copy_in_the_cache_is_fetched_again(settings, registry, bundle):
+    registered(registry, bundle)
+    copy = registry.fetch(registry.by_alias())
+    (copy / "pipeline.skops").write_bytes(b"half of it")
+    (copy / "golden.json").unlink()
+    watched = Watched(settings)
+    watched.follower.poll()
+    assert watched.version == "1"
+    assert watched.problem == ""
+    assert (copy / "golden.json").is_file()
+
+
 def test_without_mlflow_and_without_a_cache_it_says_so_without_addresses(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
     watched = Watched(tracking_in(tmp_path))

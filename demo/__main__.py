@@ -75,7 +75,8 @@ def _circle(
     with service(environment, folder / "service.log") as address:
         model = classify(address, [HEADLINE])["model"]
         answer = classify(address, [HEADLINE])["predictions"][0]
-        console.print(f'curl -s {address}/classify --json \'{{"text": "{HEADLINE}"}}\'', highlight=False, soft_wrap=True)
+        curl = f'curl -s {address}/classify --json \'{{"text": "{HEADLINE}"}}\''
+        console.print(curl, highlight=False, soft_wrap=True)  # whole, to be copied
         console.print_json(data={"model": model, "predictions": [answer]})
 
         console.rule("[bold]3  Watch it: news as it was trained for")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from service.pages import pages
 from stores.predictions import PredictionStore
+from tests.support.browser import chromium
 from tests.support.servers import Server, serving
 
 pytestmark = pytest.mark.slow
@@ -24,19 +24,8 @@ DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    assert executable, "the tests of the pages need Chromium: install it, or put it on the PATH"
-    arguments = [
-        "--no-sandbox",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 class Visit:

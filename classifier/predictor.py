@@ -95,7 +95,7 @@ class Classifier:
         return self.description.max_length
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Prepare texts, in order; about 50 µs a text, and the interpreter lock is free meanwhile."""
+        """Prepare texts, in order; tokenising leaves the interpreter lock free."""
         return self._model.encode(texts)
 
     def infer(self, batch: Sequence[Encoded]) -> Probabilities:

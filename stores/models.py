@@ -237,7 +237,7 @@ class ModelRegistry:
             return _registered(self.client.get_model_version(self.name, version))
 
     def by_alias(self, alias: str | None = None) -> RegisteredModel:
-        """The version that `alias` (default: the setting's) points to; 5 ms on SQLite, 24 ms over HTTP."""
+        """The version that `alias` (default: the setting's) points to."""
         alias = alias or self.settings.model_alias
         missing = f"model {self.name!r} has no {alias!r}: train one with `python -m training run`"
         with _translated(self.settings.tracking_uri, missing=missing):

@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
+# Test processes at once. Each keeps to whole files, so what a file's tests share is made once.
+TESTERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Weights and data of the quickstart come from packages: nothing asks a hub unless an experiment names one.
@@ -32,7 +34,7 @@ demo: $(READY) ## the whole circle once: train, register, serve, watch
 	$(BIN)/python -m demo
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## the tests that neither train a network nor start a server
 	$(BIN)/python -m pytest -m "not slow and not journey"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from classifier import PredictionFailed
+from service.answer_cache import AnswerCache, Known
 from service.errors import DeadlinePassed, PredictionBroken, QueueFull, ServiceError, ShuttingDown, WorkerDead
 from service.jobs import Computed, Item, Job
 from service.waiting import WaitingLine
@@ -28,6 +31,9 @@ class Batcher:
     left or whose deadline has passed is dropped before it is computed. A text that breaks the model is found by
     halving its batch, and fails alone.
 
+    A text that waits more than once is computed once: equal texts are as long as one another, so they share a batch,
+    and what was computed while a text waited is found in the cache when its turn comes.
+
     Usage::
 
         batcher = Batcher(deliver, batch_tokens=2048, capacity=2000)
@@ -41,6 +47,7 @@ class Batcher:
         batch_tokens: padded tokens of one batch.
         capacity: texts that may wait.
         stall_seconds: a batch that takes longer makes `alive` False.
+        cache: answers that are known; None knows none.
         observe: told of each computed batch: texts, tokens that the texts have, padded tokens, seconds.
     """
 
@@ -51,12 +58,14 @@ class Batcher:
         batch_tokens: int,
         capacity: int,
         stall_seconds: float = 120.0,
+        cache: AnswerCache | None = None,
         observe: Callable[[int, int, int, float], None] = lambda *_: None,
     ) -> None:
         self._deliver = deliver
         self._budget = batch_tokens
         self._capacity = capacity
         self._stall = stall_seconds
+        self._cache = cache or AnswerCache(0)
         self._observe = observe
         self._line = WaitingLine()
         self._reserved = 0
@@ -143,9 +152,10 @@ class Batcher:
             while batch := self._next_batch():
                 started = time.monotonic()
                 self._busy_since = started
-                self._compute(batch)
+                if unknown := self._answer_known(batch, started):
+                    self._compute(unknown, started)
+                    self._measure(len(unknown), time.monotonic() - started)
                 self._busy_since = None
-                self._measure(len(batch), time.monotonic() - started)
         except BaseException:
             logger.exception("the batching thread died")
             self._die()
@@ -170,26 +180,44 @@ class Batcher:
         for job in late:
             job.fail(DeadlinePassed("the request's time was over before it was computed"))
 
-    def _compute(self, items: list[Item]) -> None:
+    def _answer_known(self, items: list[Item], taken: float) -> list[Item]:
+        """Deliver those texts that have been computed since they came; returns the others."""
+        model = items[0].job.model
+        found = [(item, self._cache.get(model.model_id, item.encoded.text)) for item in items]
+        known = [(item, answer) for item, answer in found if answer is not None]
+        if known:
+            rows = np.stack([answer.probabilities for _, answer in known])
+            self._hand_over(Computed(model, [item for item, _ in known], rows, taken, time.monotonic()))
+        return [item for item, answer in found if answer is None]
+
+    def _compute(self, items: list[Item], taken: float) -> None:
         """Run a batch; one that fails is halved until the texts that break the model stand alone."""
         model = items[0].job.model
         started = time.monotonic()
+        unique, places = _unique(items)
         try:
-            probabilities = model.classifier.infer([item.encoded for item in items])
+            rows = model.classifier.infer([item.encoded for item in unique])
         except PredictionFailed as error:
             if len(items) == 1:
                 self._fail_alone(items[0], error)
                 return
             middle = len(items) // 2
-            self._compute(items[:middle])
-            self._compute(items[middle:])
+            self._compute(items[:middle], taken)
+            self._compute(items[middle:], taken)
             return
-        costs = [item.cost for item in items]
-        self._observe(len(items), sum(costs), max(costs) * len(items), time.monotonic() - started)
+        computed = time.monotonic()
+        costs = [item.cost for item in unique]
+        self._observe(len(unique), sum(costs), max(costs) * len(unique), computed - started)
+        for item, row in zip(unique, rows, strict=True):
+            known = Known(row.copy(), item.encoded.tokens, item.encoded.truncated)
+            self._cache.put(model.model_id, item.encoded.text, known)
+        self._hand_over(Computed(model, items, rows[places], taken, computed))
+
+    def _hand_over(self, batch: Computed) -> None:
         try:
-            self._deliver(Computed(model, items, probabilities))
+            self._deliver(batch)
         except ServiceError as error:
-            for item in items:
+            for item in batch.items:
                 item.job.fail(error)
 
     def _fail_alone(self, item: Item, error: PredictionFailed) -> None:
@@ -211,3 +239,16 @@ class Batcher:
             self._line.drop(jobs)
         for job in jobs:
             job.fail(WorkerDead("the thread that computes has died: the service must be restarted"))
+
+
+def _unique(items: Sequence[Item]) -> tuple[list[Item], list[int]]:
+    """The first item of each text, and for every item which of those has its text."""
+    first: dict[str, int] = {}
+    unique: list[Item] = []
+    places = []
+    for item in items:
+        place = first.setdefault(item.encoded.text, len(unique))
+        if place == len(unique):
+            unique.append(item)
+        places.append(place)
+    return unique, places

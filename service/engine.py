@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 from classifier import Encoded
+from service.answer_cache import AnswerCache
 from service.batcher import Batcher
 from service.champion import ChampionFollower
 from service.errors import (
@@ -21,7 +24,7 @@ from service.errors import (
     ShuttingDown,
     StoreUnavailable,
 )
-from service.jobs import Answer, Job, ServedModel
+from service.jobs import Answer, Classified, Computed, Job, ServedModel, Stages
 from service.metrics import Metrics
 from service.prediction_log import PredictionLog
 from service.schemas import ClassifyRequest, FeedbackRequest
@@ -61,11 +64,13 @@ class Engine:
         self._log = PredictionLog(
             self._store if settings.log_predictions else None, observe=self.metrics.commit
         )
+        self._cache = AnswerCache(settings.cache_bytes, observe=self.metrics.known)
         self._batcher = Batcher(
             self._log.put,
             batch_tokens=settings.batch_tokens,
             capacity=settings.queue_texts,
             stall_seconds=settings.stall_seconds,
+            cache=self._cache,
             observe=self.metrics.batch,
         )
         self.champion = ChampionFollower(
@@ -82,6 +87,7 @@ class Engine:
         self.draining = False
         """Set when the process was told to stop: new work is refused, accepted work is finished."""
         self.metrics.queue_texts.set_function(lambda: self._batcher.waiting)
+        self.metrics.cache_bytes.set_function(lambda: self._cache.bytes)
         self.metrics.drain_rate.set_function(lambda: self._batcher.rate)
 
     def start(self) -> None:
@@ -131,7 +137,7 @@ class Engine:
         deadline: float,
         request_id: str | None = None,
         gone: Callable[[], Awaitable[None]] | None = None,
-    ) -> tuple[ServedModel, list[Answer]]:
+    ) -> Classified:
         """Answers to the request's texts, in order, and the model that gave them; every one is logged.
 
         Args:
@@ -152,23 +158,26 @@ class Engine:
                 code="too_many_texts",
                 field="text",
             )
-        self._batcher.reserve(len(texts))
-        try:
-            encoded = await self._encode(model, request, deadline)
-        except BaseException:
-            self._batcher.release(len(texts))
-            raise
-        job = Job(model, encoded, deadline=deadline, request_id=request_id)
-        self._batcher.submit(job)
+        started = time.monotonic()
+        job = self._known(model, request, deadline, request_id)
+        if job is None:
+            self._batcher.reserve(len(texts))
+            try:
+                encoded = await self._encode(model, request, deadline)
+            except BaseException:
+                self._batcher.release(len(texts))
+                raise
+            job = Job(model, encoded, deadline=deadline, request_id=request_id)
+            self._batcher.submit(job)
         try:
             answers = await _answered(job, gone)
         except PredictionBroken as error:
             if isinstance(request.text, str):
                 error.field = "text"
             raise
-        for answer in answers:
-            self.metrics.answered(model.version, answer.scores[0][0])
-        return model, answers
+        found = Classified(model, answers, Stages.of(job, tokenise=job.submitted - started))
+        self.metrics.answered(found)
+        return found
 
     async def feedback(self, request: FeedbackRequest, *, deadline: float) -> FeedbackResult:
         """Note true labels; `deadline` as in `classify`.
@@ -206,17 +215,25 @@ class Engine:
                 encoded = await loop.run_in_executor(self._encoders, model.classifier.encode, request.texts)
         except TimeoutError:
             raise _deadline_passed() from None
-        if request.on_too_long == "error":
-            for position, item in enumerate(encoded):
-                if item.truncated:
-                    field = request.field_of(position)
-                    raise InvalidContent(
-                        f"{field} has {item.tokens} tokens, and the model reads {model.classifier.max_length}: "
-                        "shorten it, or send on_too_long: truncate",
-                        code="text_too_long",
-                        field=field,
-                    )
+        _refuse_too_long(encoded, request, model)
         return encoded
+
+    def _known(
+        self, model: ServedModel, request: ClassifyRequest, deadline: float, request_id: str | None
+    ) -> Job | None:
+        """A job whose every answer is known, on its way to the log; None when there is something to compute."""
+        known = self._cache.get_all(model.model_id, request.texts)
+        if known is None:
+            return None
+        encoded = [
+            Encoded(text, (), item.tokens, item.truncated)
+            for text, item in zip(request.texts, known, strict=True)
+        ]
+        _refuse_too_long(encoded, request, model)
+        job = Job(model, encoded, deadline=deadline, request_id=request_id)
+        rows = np.stack([item.probabilities for item in known])
+        batch = Computed(model, job.items, rows, job.submitted, job.submitted)
+        return job if self._log.offer(batch) else None
 
     def _keep(self, request: FeedbackRequest, labels: dict[str, str]) -> FeedbackResult:
         store = self._store()
@@ -246,6 +263,21 @@ class Engine:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise ShuttingDown("the service is shutting down: try another instance, or this one later")
+
+
+def _refuse_too_long(encoded: Sequence[Encoded], request: ClassifyRequest, model: ServedModel) -> None:
+    """Raise InvalidContent for the first text that the model would cut, where the request asks for that."""
+    if request.on_too_long != "error":
+        return
+    for position, item in enumerate(encoded):
+        if item.truncated:
+            field = request.field_of(position)
+            raise InvalidContent(
+                f"{field} has {item.tokens} tokens, and the model reads {model.classifier.max_length}: "
+                "shorten it, or send on_too_long: truncate",
+                code="text_too_long",
+                field=field,
+            )
 
 
 async def _answered(job: Job, gone: Callable[[], Awaitable[None]] | None) -> list[Answer]:

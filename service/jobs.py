@@ -43,7 +43,18 @@ class Job:
     Cancelling the future abandons the job: what has not been computed never will be.
     """
 
-    __slots__ = ("_answers", "_missing", "deadline", "future", "items", "model", "request_id", "turn")
+    __slots__ = (
+        "_answers",
+        "_missing",
+        "deadline",
+        "future",
+        "items",
+        "last_batch",
+        "model",
+        "request_id",
+        "submitted",
+        "turn",
+    )
 
     def __init__(
         self,
@@ -60,6 +71,9 @@ class Job:
         self.items = [Item(self, position, item) for position, item in enumerate(encoded)]
         self.future: Future[list[Answer]] = Future()
         self.turn = 0
+        self.submitted = time.monotonic()
+        self.last_batch: Computed | None = None
+        """The batch that was answered last, which is the one that the request waited for."""
         self._answers: list[Answer | None] = [None] * len(encoded)
         self._missing = len(encoded)
 
@@ -110,3 +124,42 @@ class Computed:
     items: list[Item]
     probabilities: Probabilities
     """(len(items), labels)"""
+    taken: float
+    """`time.monotonic()` when it was cut from the line."""
+    computed: float
+    """`time.monotonic()` when the model was done with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Where a request's time went, in seconds; those of the batch that it waited for longest."""
+
+    tokenise: float
+    queue: float
+    infer: float
+    log: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Stage → seconds, in the order in which a request passes them."""
+        return {"tokenise": self.tokenise, "queue": self.queue, "infer": self.infer, "log": self.log}
+
+    @classmethod
+    def of(cls, job: Job, *, tokenise: float) -> Stages:
+        """Those of an answered job, which began waiting when it had been tokenised."""
+        batch = job.last_batch
+        assert batch is not None, "this is a bug: a job was answered without a batch"
+        return cls(
+            tokenise=tokenise,
+            queue=max(0.0, batch.taken - job.submitted),
+            infer=batch.computed - batch.taken,
+            log=time.monotonic() - batch.computed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A request's answers."""
+
+    model: ServedModel
+    answers: list[Answer]
+    stages: Stages

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from service.jobs import ServedModel
+from service.jobs import Classified, ServedModel
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _POWERS = tuple(float(2**power) for power in range(13))
@@ -68,6 +68,17 @@ class Metrics:
         self._padding = Counter(
             "champion_padding_tokens_total", "Tokens computed only to make a batch square.", registry=registry
         )
+        self._stage_seconds = Histogram(
+            "champion_stage_seconds",
+            "Where the time of an answered request went.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._cache_hits = Counter(
+            "champion_cache_hits_total", "Texts answered without computing them.", registry=registry
+        )
+        self.cache_bytes = Gauge("champion_cache_bytes", "What the known answers take.", registry=registry)
         self._log_seconds = Histogram(
             "champion_log_commit_seconds", "Time to commit predictions.", buckets=_SECONDS, registry=registry
         )
@@ -112,9 +123,16 @@ class Metrics:
         self._logged.inc(rows)
         self._log_seconds.observe(seconds)
 
-    def answered(self, version: str, label: str) -> None:
-        """Count one answered text."""
-        self._texts.labels(version, label).inc()
+    def answered(self, found: Classified) -> None:
+        """Count a request's texts, and where its time went."""
+        for answer in found.answers:
+            self._texts.labels(found.model.version, answer.scores[0][0]).inc()
+        for stage, seconds in found.stages.as_dict().items():
+            self._stage_seconds.labels(stage).observe(seconds)
+
+    def known(self, texts: int) -> None:
+        """Count texts whose answers were known."""
+        self._cache_hits.inc(texts)
 
     def swapped(self, model: ServedModel) -> None:
         """Note the model that answers from now on."""

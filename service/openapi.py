@@ -172,17 +172,24 @@ def _classify() -> dict[str, Any]:
             strict={"text": "The minister resigned on Monday.", "on_too_long": "error"},
         ),
         "responses": {
-            "200": _answer(
-                ClassifyAnswer,
-                "One prediction a text, in the order asked.",
-                {
-                    "model": {"name": "news", "version": "7", "alias": "champion"},
-                    "predictions": [_PREDICTION],
-                },
-            ),
+            "200": _classified(),
             **_errors(400, 401, 405, 413, 422, 429, 500, 503, 504),
         },
     }
+
+
+def _classified() -> dict[str, Any]:
+    answer = _answer(
+        ClassifyAnswer,
+        "One prediction a text, in the order asked.",
+        {"model": {"name": "news", "version": "7", "alias": "champion"}, "predictions": [_PREDICTION]},
+    )
+    answer["headers"]["Server-Timing"] = {
+        "description": "Milliseconds of each stage: tokenise, queue, infer, log.",
+        "schema": {"type": "string"},
+        "example": "tokenise;dur=0.31, queue;dur=1.20, infer;dur=8.75, log;dur=0.90",
+    }
+    return answer
 
 
 def _feedback() -> dict[str, Any]:

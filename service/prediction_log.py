@@ -74,6 +74,16 @@ class PredictionLog:
                 continue
         raise WorkerDead("the thread that logs predictions has died: the service must be restarted")
 
+    def offer(self, batch: Computed) -> bool:
+        """Hand over a computed batch if there is room for it at once, and say whether there was."""
+        if not self.alive:
+            return False
+        try:
+            self._queue.put_nowait(batch)
+        except queue.Full:
+            return False
+        return True
+
     def _run(self) -> None:
         batches: list[Computed] = []
         try:
@@ -123,6 +133,7 @@ class PredictionLog:
             self._observe(len(rows), time.monotonic() - started)
         for batch, answers in answered:
             for item, answer in zip(batch.items, answers, strict=True):
+                item.job.last_batch = batch
                 item.job.answer(item.position, answer)
 
 

@@ -28,6 +28,10 @@ class ServiceSettings(Settings):
     batch_tokens: int = Field(default=DEFAULT_BATCH_TOKENS, ge=1)
     """Padded tokens of one batch. More is not faster on a CPU once a batch no longer fits its cache."""
 
+    cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
+    """Bytes for answers to texts that were asked before, which are then not computed again (but logged like any
+    other). 0: every text is computed. Texts themselves are not kept in it."""
+
     threads: int | None = Field(default=None, ge=1)
     """Threads of one inference. Unset: one for each core."""
 

@@ -31,7 +31,7 @@ def computed(classifier, texts=TEXTS, request_id="r-1") -> tuple[Job, Computed]:
     model = served(classifier)
     encoded = classifier.encode(texts)
     job = Job(model, encoded, deadline=time.monotonic() + 60, request_id=request_id)
-    return job, Computed(model, job.items, classifier.infer(encoded))
+    return job, Computed(model, job.items, classifier.infer(encoded), taken=0.0, computed=0.0)
 
 
 def test_an_answer_is_what_was_committed(classifier, store):

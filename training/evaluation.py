@@ -2,7 +2,8 @@
 
 Accuracy, precision, recall and F1 depend on nothing but how often each label was given where each was true. So
 resampling texts is the same as drawing those counts anew from a multinomial (Efron and Tibshirani, *An Introduction to
-the Bootstrap*, 1993, ch. 6), which takes milliseconds whatever the number of texts.
+the Bootstrap*, 1993, ch. 6), which takes milliseconds whatever the number of texts. Calibration error and log loss
+depend on each text's probabilities, so their texts are drawn themselves (`training/resampling.py`).
 """
 
 from __future__ import annotations
@@ -15,31 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.runtime import Probabilities
-from training.calibration import calibration_error
+from training.calibration import Bin, reliability
+from training.resampling import Interval, calibration_interval, mean_interval, percentile_interval
 
 Counts = NDArray[np.float64]
 """(…, k, k): how often label j was given where label i was true."""
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """A figure with its percentile bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-@dataclass(frozen=True, slots=True)
 class ClassScores:
     """One label's figures; 0 where there is nothing to count."""
 
-    precision: float
-    recall: float
-    f1: float
+    precision: Interval
+    recall: Interval
+    f1: Interval
     texts: int
     """Texts of which the label is true."""
 
@@ -51,13 +41,23 @@ class Scores:
     texts: int
     accuracy: Interval
     macro_f1: Interval
-    calibration_error: float
+    macro_precision: Interval
+    macro_recall: Interval
+    calibration_error: Interval
     """Expected calibration error: by how much confidence and accuracy differ, on average."""
-    log_loss: float
+    log_loss: Interval
     """Mean negative log-probability of the true label, in nats."""
     classes: dict[str, ClassScores]
     confusion: list[list[int]]
     """Row: true label, column: given label, both in the order of `classes`."""
+    bins: list[Bin]
+    """Confidence against accuracy, which the calibration error sums up."""
+
+    @property
+    def headlines(self) -> dict[str, Interval]:
+        """The figures over all classes, by name."""
+        names = ("accuracy", "macro_f1", "macro_precision", "macro_recall", "calibration_error", "log_loss")
+        return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON can write it."""
@@ -65,15 +65,10 @@ class Scores:
 
     def metrics(self, part: str) -> dict[str, float]:
         """The headline figures by the names MLflow keeps them under: `test_macro_f1`, `test_macro_f1_low`, …"""
-        figures = {
-            "calibration_error": self.calibration_error,
-            "log_loss": self.log_loss,
-            "texts": float(self.texts),
-        }
-        for name, interval in (("accuracy", self.accuracy), ("macro_f1", self.macro_f1)):
+        figures = {"texts": float(self.texts)}
+        of_classes = {f"f1_{label}": scores.f1 for label, scores in self.classes.items()}
+        for name, interval in (self.headlines | of_classes).items():
             figures |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-        for label, scores in self.classes.items():
-            figures[f"f1_{label}"] = scores.f1
         return {f"{part}_{name}": value for name, value in figures.items()}
 
 
@@ -91,19 +86,79 @@ def evaluate(
     given = probabilities.argmax(axis=1)
     counts = confusion_counts(positions, given, len(labels))
     draws = _resampled(counts.ravel(), resamples, seed).reshape(resamples, *counts.shape)
-    precision, recall, f1 = _per_class(counts)
+    # (figure, label) once, and (resample, figure, label)
+    found, drawn = np.stack(_per_class(counts)), np.stack(_per_class(draws), axis=1)
     own = probabilities[np.arange(len(positions)), positions].astype(np.float64)
+    losses = -np.log(np.clip(own, 1e-12, 1.0))
+
+    def interval(value: NDArray[np.float64], values: NDArray[np.float64]) -> Interval:
+        return percentile_interval(float(value), values, confidence)
+
+    def macro(figure: int) -> Interval:
+        return interval(_mean_of_present(found[figure], counts), _mean_of_present(drawn[:, figure], draws))
+
+    sure: dict[str, Any] = {"seed": seed, "confidence": confidence, "resamples": resamples}
     return Scores(
         texts=len(positions),
-        accuracy=_interval(float(_accuracy(counts)), _accuracy(draws), confidence),
-        macro_f1=_interval(float(macro_f1(counts)), macro_f1(draws), confidence),
-        calibration_error=calibration_error(probabilities, positions),
-        log_loss=float(-np.log(np.clip(own, 1e-12, 1.0)).mean()),
+        accuracy=interval(_accuracy(counts), _accuracy(draws)),
+        macro_precision=macro(0),
+        macro_recall=macro(1),
+        macro_f1=macro(2),
+        calibration_error=calibration_interval(probabilities, positions, **sure),
+        log_loss=mean_interval(losses, **sure),
         classes={
-            label: ClassScores(float(precision[i]), float(recall[i]), float(f1[i]), int(counts[i].sum()))
+            label: ClassScores(
+                interval(found[0, i], drawn[:, 0, i]),
+                interval(found[1, i], drawn[:, 1, i]),
+                interval(found[2, i], drawn[:, 2, i]),
+                int(counts[i].sum()),
+            )
             for i, label in enumerate(labels)
         },
         confusion=counts.astype(int).tolist(),
+        bins=reliability(probabilities, positions),
+    )
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a challenger gains over a champion on the same texts, as found and as resampled."""
+
+    macro_f1: float
+    macro_f1_draws: NDArray[np.float64]
+    """(resamples,)"""
+    f1: NDArray[np.float64]
+    """(labels,): F1 of each label, the challenger's minus the champion's."""
+    f1_draws: NDArray[np.float64]
+    """(resamples, labels); NaN where a resample drew no text of the label, which then tells nothing of it."""
+
+
+def paired_differences(
+    challenger: Probabilities,
+    champion: Probabilities,
+    truth: Sequence[str],
+    labels: Sequence[str],
+    *,
+    seed: int,
+    resamples: int = 2000,
+) -> Differences:
+    """Differences of `challenger` to `champion`, both (n, labels) on the same n texts.
+
+    Paired: each resample draws texts, and both are judged on what was drawn. That they find the same texts hard does
+    not blur the difference then, as it would if each had an interval of its own.
+    """
+    k = len(labels)
+    cells = (positions_of(truth, labels) * k + challenger.argmax(axis=1)) * k + champion.argmax(axis=1)
+    counts = np.bincount(cells, minlength=k**3).astype(np.float64).reshape(k, k, k)
+    draws = _resampled(counts.ravel(), resamples, seed).reshape(resamples, k, k, k)
+    mine, theirs = counts.sum(axis=-1), counts.sum(axis=-2)
+    my_draws, their_draws = draws.sum(axis=-1), draws.sum(axis=-2)
+    f1_draws = _per_class(my_draws)[2] - _per_class(their_draws)[2]
+    return Differences(
+        float(macro_f1(mine) - macro_f1(theirs)),
+        macro_f1(my_draws) - macro_f1(their_draws),
+        _per_class(mine)[2] - _per_class(theirs)[2],
+        np.where(my_draws.sum(axis=-1) > 0, f1_draws, np.nan),
     )
 
 
@@ -117,20 +172,9 @@ def paired_difference(
     confidence: float = 0.95,
     resamples: int = 2000,
 ) -> Interval:
-    """Macro-F1 of `challenger` minus that of `champion`, both (n, labels) on the same n texts.
-
-    Paired: each resample draws texts, and both are judged on what was drawn. That they find the same texts hard does
-    not blur the difference then, as it would if each had an interval of its own.
-    """
-    k = len(labels)
-    cells = (positions_of(truth, labels) * k + challenger.argmax(axis=1)) * k + champion.argmax(axis=1)
-    counts = np.bincount(cells, minlength=k**3).astype(np.float64)
-    draws = _resampled(counts, resamples, seed).reshape(resamples, k, k, k)
-
-    def difference(joint: Counts) -> NDArray[np.float64]:
-        return macro_f1(joint.sum(axis=-1)) - macro_f1(joint.sum(axis=-2))
-
-    return _interval(float(difference(counts.reshape(k, k, k))), difference(draws), confidence)
+    """Macro-F1 of `challenger` minus that of `champion`, with its paired interval; see `paired_differences`."""
+    found = paired_differences(challenger, champion, truth, labels, seed=seed, resamples=resamples)
+    return percentile_interval(found.macro_f1, found.macro_f1_draws, confidence)
 
 
 def positions_of(truth: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
@@ -146,9 +190,12 @@ def confusion_counts(truth: NDArray[np.int64], given: NDArray[np.int64], k: int)
 
 def macro_f1(counts: Counts) -> NDArray[np.float64]:
     """Mean F1 over the labels that are true of some text or given to some; (…) for counts (…, k, k)."""
-    _, _, f1 = _per_class(counts)
+    return _mean_of_present(_per_class(counts)[2], counts)
+
+
+def _mean_of_present(figures: Counts, counts: Counts) -> NDArray[np.float64]:
     present = counts.sum(axis=-1) + counts.sum(axis=-2) > 0
-    mean: NDArray[np.float64] = (f1 * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+    mean: NDArray[np.float64] = (figures * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
     return mean
 
 
@@ -176,9 +223,3 @@ def _resampled(counts: NDArray[np.float64], resamples: int, seed: int) -> NDArra
     shares = counts[occupied] / counts.sum()
     drawn[:, occupied] = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
     return drawn
-
-
-def _interval(value: float, draws: NDArray[np.float64], confidence: float) -> Interval:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))

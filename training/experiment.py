@@ -19,26 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from training.candidates.config import Candidate
 from training.data import DataConfig
 from training.errors import ExperimentInvalid
+from training.gate.config import GateConfig
 
 EXPERIMENTS = Path(__file__).with_name("experiments")
 """Folder of the experiments that come with the project."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-
-
-class GateConfig(BaseModel):
-    """What a winner must show before it replaces the champion."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    min_gain: float = 0.0
-    """The lower bound of the interval of the macro-F1 difference to the champion must lie above this."""
-
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Confidence of every interval of the report."""
-
-    resamples: int = Field(default=2000, ge=100)
-    """Bootstrap resamples behind each interval."""
 
 
 class Experiment(BaseModel):

@@ -5,8 +5,6 @@ It is judged through the files it left, by the classifier that serves them.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,11 @@ from classifier.runtime import Probabilities
 from training import plots
 from training.calibration import calibration_error, fit_temperature, reliability
 from training.candidates.trained import Trained
+from training.cost import Cost, cost_of
 from training.data import Splits
 from training.evaluation import Scores, evaluate, positions_of
-from training.experiment import GateConfig
-
-_TIMED_TEXTS = 60
+from training.gate.config import GateConfig
+from training.gate.contenders import Contender
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,23 @@ class Judged:
     validation: Scores
     test: Scores
     test_predictions: Predictions
-    megabytes: float
-    """Size of the files that serving loads."""
-    milliseconds: float
-    """Median time of one text by itself, tokenising included, on this machine."""
+    cost: Cost
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the files that serving loads."""
+        return self.cost.megabytes
+
+    @property
+    def milliseconds(self) -> float:
+        """Median time of one text by itself, tokenising included, on this machine."""
+        return self.cost.milliseconds
+
+    @property
+    def contender(self) -> Contender:
+        """The candidate as the gate sees it."""
+        probabilities = self.test_predictions.probabilities
+        return Contender(self.name, self.description.labels, probabilities, self.test, self.cost)
 
     def metrics(self) -> dict[str, float]:
         """Every figure by the name MLflow keeps it under."""
@@ -53,6 +64,7 @@ class Judged:
             "temperature": self.description.temperature,
             "megabytes": self.megabytes,
             "milliseconds_a_text": self.milliseconds,
+            "milliseconds_a_text_p95": self.cost.milliseconds_p95,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,6 +76,7 @@ class Judged:
             "temperature": self.description.temperature,
             "megabytes": round(self.megabytes, 2),
             "milliseconds_a_text": round(self.milliseconds, 2),
+            "milliseconds_a_text_p95": round(self.cost.milliseconds_p95, 2),
             "training": {"epochs": self.trained.history.epochs, **self.trained.figures},
         }
 
@@ -92,8 +105,7 @@ def judge(
         validation=evaluate(validated, splits.validation.labels, labels, **sure),
         test=evaluate(tested.probabilities, splits.test.labels, labels, **sure),
         test_predictions=tested,
-        megabytes=sum(path.stat().st_size for path in bundle.iterdir()) / 1e6,
-        milliseconds=_milliseconds(classifier, splits.validation.texts[:_TIMED_TEXTS]),
+        cost=cost_of(classifier, splits.validation.texts),
     )
     _draw(judged, uncalibrated(judged), splits, pictures)
     return judged
@@ -105,16 +117,6 @@ def uncalibrated(judged: Judged) -> Probabilities:
     powers = judged.test_predictions.probabilities.astype(np.float64) ** judged.description.temperature
     raw: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return raw
-
-
-def _milliseconds(classifier: Classifier, texts: Sequence[str]) -> float:
-    classifier.predict(texts[:1])  # the first call allocates
-    times = []
-    for text in texts:
-        started = time.perf_counter()
-        classifier.predict([text])
-        times.append(time.perf_counter() - started)
-    return float(np.median(times)) * 1000
 
 
 def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) -> None:

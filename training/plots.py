@@ -13,7 +13,8 @@ from matplotlib.ticker import MaxNLocator
 
 from training.calibration import Bin
 from training.candidates.trained import History
-from training.evaluation import Interval, Scores
+from training.evaluation import Scores
+from training.resampling import Interval
 
 BLUE, ORANGE, GREY, GREEN = "#4c6a92", "#d98c3f", "#a0a0a0", "#5f9e6e"
 _MOST_NUMBERED = 20
@@ -77,21 +78,36 @@ def training_curves(history: History, path: Path, *, title: str) -> Path:
 
 
 def class_f1(scores: Scores, path: Path, *, title: str) -> Path:
-    """Precision, recall and F1 of each label."""
+    """Precision, recall and F1 of each label, with intervals."""
     labels = list(scores.classes)
     figure, axes = _figure(8, 1.8 + 0.62 * len(labels))
     drawn = (("precision", GREY), ("recall", GREEN), ("f1", BLUE))
     for place, (name, colour) in enumerate(drawn):
-        values = [getattr(scores.classes[label], name) for label in labels]
-        bars = axes.barh(
-            np.arange(len(labels)) + 0.27 * place, values, height=0.25, color=colour,
+        intervals = [getattr(scores.classes[label], name) for label in labels]
+        rows = np.arange(len(labels)) + 0.27 * place
+        axes.barh(
+            rows,
+            [item.value for item in intervals],
+            height=0.25,
+            color=colour,
             label="F1" if name == "f1" else name,
-        )  # fmt: skip
-        axes.bar_label(bars, labels=[f"{value:.2f}" for value in values], padding=3, fontsize=8)
+        )
+        axes.hlines(
+            rows,
+            [item.low for item in intervals],
+            [item.high for item in intervals],
+            color="#333333",
+            linewidth=1,
+        )
+        for row, item in zip(rows, intervals, strict=True):
+            axes.annotate(
+                f"{item.value:.2f}", (item.high, row), xytext=(4, 0), textcoords="offset points", va="center",
+                fontsize=8,
+            )  # fmt: skip
     names = [f"{label}\n{scores.classes[label].texts:,} texts" for label in labels]
     axes.set_yticks(np.arange(len(labels)) + 0.27, names)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.08)
+    axes.set_xlim(0, 1.1)
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return _saved(figure, path)

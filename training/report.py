@@ -14,7 +14,7 @@ from training import plots
 from training.data import Splits
 from training.evaluation import paired_difference
 from training.experiment import Experiment
-from training.gate import Decision
+from training.gate.decision import Decision
 from training.judging import Judged
 
 

@@ -32,7 +32,8 @@ from training.candidates.training import train_candidate
 from training.data import Part, Splits, load_data, split_data, write_data_pictures
 from training.errors import NoCandidateLeft
 from training.experiment import Experiment
-from training.gate import Decision, current_champion, decide
+from training.gate.contenders import current_champion
+from training.gate.decision import Decision, decide
 from training.judging import Judged, judge
 from training.report import baseline_sentences, closing_table, write_bundle_report, write_run_report
 from training.settings import TrainingSettings
@@ -159,15 +160,7 @@ def _winner(experiment: Experiment, outcome: Outcome) -> Judged | None:
 
 def _at_the_gate(experiment: Experiment, winner: Judged, splits: Splits, registry: ModelRegistry) -> Decision:
     champion = current_champion(registry, splits, signing_key=SigningSettings().key)
-    return decide(
-        winner.test_predictions.probabilities,
-        winner.test,
-        winner.description.labels,
-        splits.test,
-        champion,
-        experiment.gate,
-        seed=experiment.seed,
-    )
+    return decide(winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed)
 
 
 def _register(
@@ -206,9 +199,10 @@ def _register(
         "test_macro_f1_low": winner.test.macro_f1.low,
         "test_macro_f1_high": winner.test.macro_f1.high,
         "test_accuracy": winner.test.accuracy.value,
-        "test_calibration_error": winner.test.calibration_error,
+        "test_calibration_error": winner.test.calibration_error.value,
         "megabytes": winner.megabytes,
         "milliseconds_a_text": winner.milliseconds,
+        "milliseconds_a_text_p95": winner.cost.milliseconds_p95,
     }
     tags = {**tags_of(facts), **decision.tags()}
     version = registry.register(registry.log_bundle(bundle), tags=tags)

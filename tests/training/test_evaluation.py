@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from training.calibration import calibration_error, fit_temperature, reliability
 from training.evaluation import confusion_counts, evaluate, macro_f1, paired_difference
+from training.resampling import calibration_interval, share_interval
 
 LABELS = ("a", "b", "c")
 
@@ -32,11 +33,11 @@ def test_per_class_figures_are_scikit_learns() -> None:
     precision, recall, f1, support = precision_recall_fscore_support(truth, chosen)
     for position, label in enumerate(LABELS):
         found = scores.classes[label]
-        assert (found.precision, found.recall, found.f1, found.texts) == pytest.approx(
+        assert (found.precision.value, found.recall.value, found.f1.value, found.texts) == pytest.approx(
             (precision[position], recall[position], f1[position], support[position])
         )
     assert scores.confusion[2] == [1, 0, 2]
-    assert scores.log_loss == pytest.approx(-(5 * np.log(0.8) + 2 * np.log(0.1)) / 7, rel=1e-5)
+    assert scores.log_loss.value == pytest.approx(-(5 * np.log(0.8) + 2 * np.log(0.1)) / 7, rel=1e-5)
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -116,3 +117,43 @@ def test_temperature_is_found_again() -> None:
     sharp = np.exp(logits * 3) / np.exp(logits * 3).sum(axis=1, keepdims=True)
     assert fit_temperature(sharp.astype(np.float32), truth) == pytest.approx(3, rel=0.05)
     assert fit_temperature(right.astype(np.float32), truth) == pytest.approx(1, rel=0.05)
+
+
+def test_every_headline_figure_has_an_interval_around_it() -> None:
+    truth, chosen = [0, 1, 2] * 60, ([0, 1, 2] * 50) + ([1, 2, 0] * 10)
+    scores = evaluate(probabilities(chosen), [LABELS[i] for i in truth], LABELS, seed=0)
+    assert set(scores.headlines) == {
+        "accuracy", "macro_f1", "macro_precision", "macro_recall", "calibration_error", "log_loss",
+    }  # fmt: skip
+    for name, interval in scores.headlines.items():
+        assert interval.low < interval.value < interval.high, name
+    metrics = scores.metrics("test")
+    assert metrics["test_log_loss_low"] < metrics["test_log_loss"] < metrics["test_log_loss_high"]
+    assert metrics["test_f1_a_low"] < metrics["test_f1_a"] < metrics["test_f1_a_high"]
+    precision, recall, _, _ = precision_recall_fscore_support(truth, chosen, average="macro")
+    assert scores.macro_precision.value == pytest.approx(precision)
+    assert scores.macro_recall.value == pytest.approx(recall)
+    assert sum(item.texts for item in scores.bins) == len(truth)
+
+
+def test_the_interval_of_the_calibration_error_covers_it() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for seed in range(60):
+        confidence = rng.uniform(0.5, 1, 400)
+        # Right ten points less often than it is sure: the error is 0.1.
+        right = rng.random(400) < confidence - 0.1
+        rows = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
+        found = calibration_interval(rows, np.where(right, 0, 1), seed=seed, resamples=200)
+        assert found.low <= found.value <= found.high
+        covered += found.low <= 0.1 <= found.high
+    assert covered >= 51
+
+
+def test_the_interval_of_a_share_is_wilsons() -> None:
+    found = share_interval(18, 20)
+    assert (found.low, found.high) == pytest.approx((0.699, 0.972), abs=0.001)
+    assert share_interval(20, 20).high == 1
+    assert share_interval(20, 20).low < 1
+    with pytest.raises(ValueError, match="nothing"):
+        share_interval(0, 0)

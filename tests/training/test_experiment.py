@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from training.candidates.config import CatBoostConfig, LogregConfig, NetworkConfig
 from training.errors import ExperimentInvalid
-from training.experiment import Experiment, GateConfig, experiment_files, load_experiment
+from training.experiment import Experiment, experiment_files, load_experiment
+from training.gate.config import BehaviourLimits, GateConfig
 
 
 def test_every_experiment_that_comes_with_the_project_is_valid_and_described() -> None:
@@ -100,7 +101,9 @@ def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
         load_experiment(str(path))
 
 
-@pytest.mark.parametrize("model", [Experiment, GateConfig, NetworkConfig, LogregConfig, CatBoostConfig])
+@pytest.mark.parametrize(
+    "model", [Experiment, GateConfig, BehaviourLimits, NetworkConfig, LogregConfig, CatBoostConfig]
+)
 def test_every_field_is_documented(model: type[BaseModel]) -> None:
     import ast
     import inspect

@@ -8,10 +8,12 @@ from classifier.runtime import Probabilities
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
+from training.cost import Cost
 from training.data import DataConfig, Part, load_data, split_data
 from training.evaluation import evaluate
-from training.experiment import GateConfig
-from training.gate import Champion, Decision, current_champion, decide
+from training.gate.config import GateConfig
+from training.gate.contenders import Champion, Contender, current_champion
+from training.gate.decision import Decision, decide
 
 LABELS = ("a", "b")
 TEST = Part([f"text {i}" for i in range(200)], ["a", "b"] * 100)
@@ -28,7 +30,8 @@ def answers(wrong: int, start: int = 0) -> Probabilities:
 
 def decision(winner: Probabilities, champion: Champion | None, gate: GateConfig | None = None) -> Decision:
     scores = evaluate(winner, TEST.labels, LABELS, seed=0)
-    return decide(winner, scores, LABELS, TEST, champion, gate or GateConfig(), seed=0)
+    contender = Contender("new", LABELS, winner, scores, Cost(3.0, 5.0, 20.0))
+    return decide(contender, TEST, champion, gate or GateConfig(), seed=0)
 
 
 def test_without_a_champion_the_winner_is_promoted() -> None:

@@ -1,0 +1,150 @@
+"""Whether the winner replaces the champion, and why, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from training.behaviour.result import Behaviour
+from training.data import Part
+from training.evaluation import Differences, evaluate, paired_differences
+from training.gate.checks import (
+    Check,
+    ClassFall,
+    behaviour_checks,
+    ceiling_checks,
+    class_fall_check,
+    class_falls,
+    floor_check,
+    gain_check,
+)
+from training.gate.config import GateConfig
+from training.gate.contenders import Champion, Contender
+from training.resampling import Interval
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the gate decided."""
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    """Sentences, with the figures in them."""
+    champion_version: str | None = None
+    """The champion that the winner was compared with."""
+    champion_macro_f1: Interval | None = None
+    difference: Interval | None = None
+    """Macro-F1 of the winner minus that of the champion, on the same test texts."""
+    checks: tuple[Check, ...] = ()
+    """Everything that was looked at."""
+    falls: tuple[ClassFall, ...] = ()
+    """Each class against the champion; empty where there was none to compare with."""
+    differences: Differences | None = field(default=None, repr=False)
+    """What was resampled, for the pictures."""
+
+    @property
+    def alias(self) -> str:
+        """What becomes of the winner: `champion` or `challenger`."""
+        return "champion" if self.promoted else "challenger"
+
+    def as_markdown(self, candidate: str, experiment: str) -> str:
+        """The decision as a page."""
+        verdict = "becomes champion" if self.promoted else "stays challenger"
+        lines = [f"# {candidate} {verdict}", "", f"Experiment `{experiment}`.", ""]
+        lines += [f"- {reason}" for reason in self.reasons]
+        if self.checks:
+            lines += ["", "| looked at | found | demanded | outcome |", "|---|---|---|---|"]
+            lines += [
+                f"| {item.title} | {item.value} | {item.limit} | {item.outcome} |" for item in self.checks
+            ]
+        return "\n".join(lines) + "\n"
+
+    def tags(self) -> dict[str, str]:
+        """The decision as tags of a model version: the whole of it in words, and each check by itself."""
+        found = {"gate": "passed" if self.promoted else "failed", "gate_reasons": " ".join(self.reasons)}
+        if self.champion_version is not None:
+            found["compared_with_version"] = self.champion_version
+        if self.difference is not None:
+            found["macro_f1_gain"] = str(self.difference)
+        for check in self.checks:
+            found[f"gate_{check.name}"] = f"{check.outcome}: {check.value}; demanded: {check.limit}"
+        return found
+
+
+def decide(
+    contender: Contender,
+    test: Part,
+    champion: Champion | None,
+    gate: GateConfig,
+    *,
+    seed: int,
+    behaviour: Behaviour | None = None,
+) -> Decision:
+    """Whether `contender` replaces `champion`, both judged on the texts of `test`.
+
+    It does where every check of `gate` passes; where there is no champion, all but those that compare with it.
+    """
+    floor = floor_check(contender.scores, gate)
+    own = [floor, *ceiling_checks(contender, gate), *behaviour_checks(behaviour, gate)]
+    if champion is None:
+        return _concluded(own, [floor.words, "There is no champion yet, so there is nothing to beat."])
+    if champion.probabilities is None:
+        why = (
+            f"The champion, version {champion.version}, cannot be run: {champion.fault}. Unbeaten, it stays; "
+            "`python -m training promote` overrules this."
+        )
+        return _not_compared(own, [floor.words, why], champion)
+    if tuple(champion.labels) != contender.labels:
+        why = (
+            f"The champion, version {champion.version}, knows other labels ({', '.join(champion.labels)}), so the "
+            "two cannot be compared; `python -m training promote` overrules this."
+        )
+        return _not_compared(own, [floor.words, why], champion)
+
+    theirs = evaluate(
+        champion.probabilities, test.labels, contender.labels, seed=seed, confidence=gate.confidence,
+        resamples=gate.resamples,
+    ).macro_f1  # fmt: skip
+    differences = paired_differences(
+        contender.probabilities, champion.probabilities, test.labels, contender.labels, seed=seed,
+        resamples=gate.resamples,
+    )  # fmt: skip
+    gained, gain = gain_check(differences, gate)
+    falls = class_falls(differences, contender.scores, gate)
+    fallen = class_fall_check(falls, gate)
+    same = bool((contender.probabilities.argmax(axis=1) == champion.probabilities.argmax(axis=1)).all())
+    reasons = [
+        floor.words,
+        f"The champion, version {champion.version}, reaches {theirs} on the same texts"
+        + (", with the same answer to each of them." if same else "."),
+        gained.words,
+    ]
+    if not champion.knows_the_data:
+        reasons.append(
+            "The champion learned from another training part: it may have seen some of these texts, which can only "
+            "have helped it."
+        )
+    return _concluded(
+        [gained, fallen, *own],
+        reasons,
+        champion_version=champion.version,
+        champion_macro_f1=theirs,
+        difference=gain,
+        falls=falls,
+        differences=differences,
+    )
+
+
+def _concluded(checks: Sequence[Check], reasons: Sequence[str], **facts: object) -> Decision:
+    """The decision that follows from `checks`; the sentences of those that failed or warn end the reasons."""
+    told = [check.words for check in checks if check.outcome in ("failed", "warning")]
+    promoted = all(check.outcome != "failed" for check in checks)
+    said = (*reasons, *(words for words in told if words not in reasons))
+    return Decision(promoted, said, checks=tuple(checks), **facts)  # type: ignore[arg-type]
+
+
+def _not_compared(checks: Sequence[Check], reasons: Sequence[str], champion: Champion) -> Decision:
+    found = Check(
+        "gain", "Macro-F1 gained on the champion", "cannot be compared", "interval above 0", "failed", reasons[-1]
+    )  # fmt: skip
+    return _concluded([found, *checks], reasons, champion_version=champion.version)

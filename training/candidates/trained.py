@@ -30,7 +30,8 @@ class History:
     """How a training went."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """One entry an epoch: `epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`."""
+    """One entry an evaluation: `epoch`, `train_loss`, `validation_loss`, `accuracy`, `macro_f1`, `macro_precision`,
+    `macro_recall`."""
     losses: list[tuple[float, float]] = field(default_factory=list)
     """Training loss as it fell: (epoch, mean loss of the steps up to it since the last entry)."""
 

@@ -12,7 +12,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from training.candidates.trained import History
 
 _EVALUATION = "eval_"
-_FIGURES = {"loss": "validation_loss", "accuracy": "accuracy", "macro_f1": "macro_f1"}
+_FIGURES = {
+    "loss": "validation_loss",
+    "accuracy": "accuracy",
+    "macro_f1": "macro_f1",
+    "macro_precision": "macro_precision",
+    "macro_recall": "macro_recall",
+}
 
 
 class EpochsToHistory(TrainerCallback):

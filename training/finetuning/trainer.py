@@ -1,0 +1,95 @@
+"""transformers' Trainer with places for what a training can be given: loss, groups of parameters, regularisers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from training.finetuning.sampling import LengthOrder
+from training.finetuning.strategies import Batch, Strategies, cross_entropy, mean_of_step
+
+
+class ClassifierTrainer(Trainer):
+    """A Trainer of classifiers.
+
+    Three things differ. The loss of a step is the mean over all its texts, so accumulation is exact whatever the loss.
+    The validation loss is cross-entropy whatever was trained with, so candidates can be compared by it. The order of
+    texts is a function of seed and epoch, so a training continues in the middle of an epoch with the texts that are
+    left of it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        strategies: Strategies,
+        *,
+        callbacks: Sequence[TrainerCallback] = (),
+        **kwargs: Any,
+    ) -> None:
+        self._strategies, self._network = strategies, model
+        super().__init__(
+            model=model,
+            args=args,
+            compute_loss_func=self._loss,
+            callbacks=[*callbacks],
+            **kwargs,
+        )
+        self.remove_callback(PrinterCallback)
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """One batch forward and backward, and what the regularisers do before and after it."""
+        regularisers = self._strategies.regularisers
+        if not regularisers:
+            return super().training_step(model, inputs, num_items_in_batch)
+        inputs = self._prepare_inputs(inputs)
+        batch = Batch(
+            network=self._network,
+            epoch=float(self.state.epoch or 0.0),
+            step=self.state.global_step,
+            backward=partial(self._backward, model, inputs, num_items_in_batch),
+        )
+        for regulariser in regularisers:
+            regulariser.before_backward(batch)
+        loss = super().training_step(model, dict(inputs), num_items_in_batch)
+        for regulariser in regularisers:
+            regulariser.after_backward(batch)
+        return loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
+        """AdamW over the given groups of parameters."""
+        if self.optimizer is None:
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, self._network)
+            self.optimizer = kind(self._strategies.parameter_groups(self._network), **options)
+        return self.optimizer
+
+    def _loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        loss = self._strategies.loss if self._network.training else cross_entropy
+        return mean_of_step(loss, outputs["logits"], labels, num_items_in_batch)
+
+    def _backward(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None
+    ) -> Tensor:
+        with self.compute_loss_context_manager():
+            # A copy: the labels are taken out of it.
+            loss = self.compute_loss(model, dict(inputs), num_items_in_batch=num_items_in_batch)
+        assert isinstance(loss, Tensor), "a tuple comes only with return_outputs"
+        self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+        assert train_dataset is not None
+        lengths = [len(train_dataset[index]["input_ids"]) for index in range(len(train_dataset))]  # type: ignore[arg-type]
+        group = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return LengthOrder(lengths, group, self.args.seed)

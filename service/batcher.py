@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,19 @@ _SMOOTHING = 0.2
 _FIRST_GUESS = 50.0
 """Texts a second, until a batch has been measured."""
 _LONGEST_RETRY = 60.0
+
+
+class SpareWork(Protocol):
+    """What the thread may do while no request waits."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to do."""
+        ...
+
+    def step(self) -> None:
+        """Do a small piece of it."""
+        ...
 
 
 class Batcher:
@@ -48,6 +62,7 @@ class Batcher:
         capacity: texts that may wait.
         stall_seconds: a batch that takes longer makes `alive` False.
         cache: answers that are known; None knows none.
+        spare: work for when no request waits, a piece at a time; a piece that fails is logged and left.
         observe: told of each computed batch: texts, tokens that the texts have, padded tokens, seconds.
     """
 
@@ -59,6 +74,7 @@ class Batcher:
         capacity: int,
         stall_seconds: float = 120.0,
         cache: AnswerCache | None = None,
+        spare: SpareWork | None = None,
         observe: Callable[[int, int, int, float], None] = lambda *_: None,
     ) -> None:
         self._deliver = deliver
@@ -66,6 +82,7 @@ class Batcher:
         self._capacity = capacity
         self._stall = stall_seconds
         self._cache = cache or AnswerCache(0)
+        self._spare = spare
         self._observe = observe
         self._line = WaitingLine()
         self._reserved = 0
@@ -122,6 +139,11 @@ class Batcher:
             self._line.add(job)
             self._changed.notify()
 
+    def nudge(self) -> None:
+        """Look at the spare work now, if no request waits."""
+        with self._changed:
+            self._changed.notify()
+
     @property
     def waiting(self) -> int:
         """Texts in line."""
@@ -149,10 +171,12 @@ class Batcher:
 
     def _run(self) -> None:
         try:
-            while batch := self._next_batch():
+            while (batch := self._next_batch()) is not None:
                 started = time.monotonic()
                 self._busy_since = started
-                if unknown := self._answer_known(batch, started):
+                if not batch:
+                    self._use_spare_time()
+                elif unknown := self._answer_known(batch, started):
                     self._compute(unknown, started)
                     self._measure(len(unknown), time.monotonic() - started)
                 self._busy_since = None
@@ -161,8 +185,8 @@ class Batcher:
             self._die()
             raise
 
-    def _next_batch(self) -> list[Item]:
-        """The next batch, waiting for one if need be; empty when the batcher is to end."""
+    def _next_batch(self) -> list[Item] | None:
+        """The next batch, waiting for one if need be; empty when there is time to spare, None at the end."""
         with self._changed:
             while True:
                 self._drop_what_is_over()
@@ -170,8 +194,17 @@ class Batcher:
                     self._in_hand = batch
                     return batch
                 if self._stopping:
+                    return None
+                if self._spare is not None and self._spare.waiting:
                     return []
                 self._changed.wait()
+
+    def _use_spare_time(self) -> None:
+        assert self._spare is not None, "this is a bug: there is no spare work"
+        try:
+            self._spare.step()
+        except Exception:  # whatever it is: nobody waits for it, and the requests need this thread
+            logger.exception("spare_work_failed")
 
     def _drop_what_is_over(self) -> None:
         now = time.monotonic()

@@ -54,6 +54,8 @@ class ChampionFollower:
         on_failure: told of each poll or swap that failed.
     """
 
+    _what = "champion"
+
     def __init__(
         self,
         tracking: TrackingSettings,
@@ -74,7 +76,7 @@ class ChampionFollower:
         self._source = source_of(tracking)
         self._rejected: tuple[str, int, float] | None = None  # model id, failures, when to try again
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="champion-follower", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{self._what}-follower", daemon=True)
         self.served: ServedModel | None = None
         """The model that answers now; None until the first one is ready."""
         self.following = Following(self._source.address)
@@ -98,7 +100,7 @@ class ChampionFollower:
             try:
                 self.poll()
             except Exception as error:  # a follower that dies would leave an old champion in place unnoticed
-                logger.exception("champion_poll_failed")
+                logger.exception(f"{self._what}_poll_failed")
                 self._note_problem(f"unexpected {type(error).__name__}: {error}")
             self._stopping.wait(self._poll_seconds)
 
@@ -107,9 +109,7 @@ class ChampionFollower:
         try:
             wanted = self._source.wanted()
         except StoreError as error:
-            self._note_problem(str(error), advice=_advice(error))
-            if self.served is None and isinstance(error, RegistryUnavailable):
-                self._serve_last_known(str(error))
+            self._not_told(error)
             return
         self.following = replace(self.following, last_poll=time.time())
         if self.served is not None and wanted.model_id == self.served.model_id:
@@ -132,6 +132,12 @@ class ChampionFollower:
         self._swap_in(model)
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _not_told(self, error: StoreError) -> None:
+        """The registry does not say what to serve."""
+        self._note_problem(str(error), advice=_advice(error))
+        if self.served is None and isinstance(error, RegistryUnavailable):
+            self._serve_last_known(str(error))
 
     def _serve_last_known(self, reason: str) -> None:
         """Rather than nothing, serve what the registry said last; the next poll asks it again."""
@@ -170,7 +176,7 @@ class ChampionFollower:
             "alias": model.alias,
             "previous": previous.version if previous else None,
         }
-        logger.info("champion_swapped", extra={"fields": fields})
+        logger.info(f"{self._what}_swapped", extra={"fields": fields})
 
     def _is_rejected(self, wanted: Wanted) -> bool:
         return (
@@ -186,7 +192,7 @@ class ChampionFollower:
 
     def _note_problem(self, problem: str, *, advice: str = _SEE_LOG) -> None:
         if problem != self.following.problem:  # once, not at every poll
-            logger.error("champion_not_followed", extra={"fields": {"reason": problem}})
+            logger.error(f"{self._what}_not_followed", extra={"fields": {"reason": problem}})
         self.following = replace(self.following, problem=problem, problem_at=time.time(), advice=advice)
         self._on_failure()
 

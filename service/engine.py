@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from classifier import Encoded
+from service.agreement import Agreement, AgreementCounter
 from service.answer_cache import AnswerCache
 from service.batcher import Batcher
+from service.canary import chosen
+from service.challenger import challenger_follower
 from service.champion import ChampionFollower
 from service.errors import (
     ClientGone,
@@ -29,6 +33,7 @@ from service.metrics import Metrics
 from service.prediction_log import PredictionLog
 from service.schemas import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
+from service.shadow import Shadow
 from service.store import StoreHandle
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
@@ -65,12 +70,20 @@ class Engine:
             self._store if settings.log_predictions else None, observe=self.metrics.commit
         )
         self._cache = AnswerCache(settings.cache_bytes, observe=self.metrics.known)
+        self._agreement = AgreementCounter()
+        self._shadow = Shadow(
+            settings.shadow_rate,
+            self._agreement,
+            observe=self.metrics.shadowed,
+            dropped=self.metrics.shadow_dropped.inc,
+        )
         self._batcher = Batcher(
             self._log.put,
             batch_tokens=settings.batch_tokens,
             capacity=settings.queue_texts,
             stall_seconds=settings.stall_seconds,
             cache=self._cache,
+            spare=self._shadow,
             observe=self.metrics.batch,
         )
         self.champion = ChampionFollower(
@@ -82,6 +95,7 @@ class Engine:
             on_swap=self.metrics.swapped,
             on_failure=self.metrics.follow_failed,
         )
+        self._challenger = challenger_follower(settings, tracking, signing, self.metrics.challenger_swapped)
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
         self.draining = False
@@ -95,6 +109,8 @@ class Engine:
         self._log.start()
         self._batcher.start()
         self.champion.start()
+        if self._challenger is not None:
+            self._challenger.start()
         if self.settings.log_predictions:
             self._writers.submit(self._open_store_early)
 
@@ -106,6 +122,8 @@ class Engine:
         self._log.stop(_STOP_SECONDS)
         self._writers.shutdown()
         self.champion.stop(_LOAD_SECONDS)
+        if self._challenger is not None:
+            self._challenger.stop(_LOAD_SECONDS)
         self._store.close()
 
     @property
@@ -130,12 +148,25 @@ class Engine:
         reason = following.advice or f"{following.source} is still being loaded"
         raise NoModel(f"no model is loaded yet: {reason}", retry_after=max(1.0, self.settings.poll_seconds))
 
+    @property
+    def challenger(self) -> ServedModel | None:
+        """The model that is compared with the champion, or answers a share of the requests; None: there is none."""
+        found = self._challenger.served if self._challenger is not None else None
+        champion = self.champion.served
+        # It has just been promoted, and both followers have not looked yet.
+        return None if found is None or champion is None or found.model_id == champion.model_id else found
+
+    def agreement(self, challenger: ServedModel) -> Agreement:
+        """How often `challenger` gave the same label as the champion that answers now."""
+        return self._agreement.of((self.model().model_id, challenger.model_id))
+
     async def classify(
         self,
         request: ClassifyRequest,
         *,
         deadline: float,
         request_id: str | None = None,
+        sticky_key: str | None = None,
         gone: Callable[[], Awaitable[None]] | None = None,
     ) -> Classified:
         """Answers to the request's texts, in order, and the model that gave them; every one is logged.
@@ -144,6 +175,7 @@ class Engine:
             request: texts and options.
             deadline: `time.monotonic()` after which nobody waits for them.
             request_id: kept with the predictions.
+            sticky_key: requests with the same one are answered by the same model while CANARY_SHARE is set.
             gone: returns when the client has left.
 
         Raises:
@@ -151,7 +183,7 @@ class Engine:
             DeadlinePassed, ClientGone.
         """
         self._refuse_when_draining()
-        model, texts = self.model(), request.texts
+        model, texts = self._model_for(sticky_key), request.texts
         if len(texts) > self.settings.max_texts:
             raise InvalidContent(
                 f"text has {len(texts)} texts, and at most {self.settings.max_texts} are taken at a time",
@@ -177,6 +209,8 @@ class Engine:
             raise
         found = Classified(model, answers, Stages.of(job, tokenise=job.submitted - started))
         self.metrics.answered(found)
+        if model is self.champion.served and self._shadow.offer(model, self.challenger, texts, answers):
+            self._batcher.nudge()
         return found
 
     async def feedback(self, request: FeedbackRequest, *, deadline: float) -> FeedbackResult:
@@ -207,6 +241,17 @@ class Engine:
             raise StoreUnavailable("the feedback could not be kept: try again") from error
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _model_for(self, sticky_key: str | None) -> ServedModel:
+        """The champion, or for a share of the keys the challenger."""
+        champion, challenger = self.model(), self.challenger
+        if (
+            challenger is not None
+            and set(challenger.classifier.labels) == set(champion.classifier.labels)
+            and chosen(sticky_key or secrets.token_hex(8), challenger.model_id, self.settings.canary_share)
+        ):
+            return challenger
+        return champion
 
     async def _encode(self, model: ServedModel, request: ClassifyRequest, deadline: float) -> list[Encoded]:
         loop = asyncio.get_running_loop()

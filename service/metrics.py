@@ -6,6 +6,8 @@ anybody can fill the memory. These have the same names and labels, and know the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prometheus_client import (
     GC_COLLECTOR,
     PLATFORM_COLLECTOR,
@@ -99,6 +101,23 @@ class Metrics:
             "champion_model_loaded_timestamp_seconds", "When the model was loaded.", registry=registry
         )
         self._swaps = Counter("champion_model_swaps_total", "Models swapped in.", registry=registry)
+        self._challenger = Gauge(
+            "champion_challenger_info",
+            "1 for the challenger that is loaded.",
+            ("model", "version"),
+            registry=registry,
+        )
+        self._shadowed = Counter(
+            "champion_shadow_texts_total",
+            "Texts that the challenger classified too, by the champion's label and whether it gave the same.",
+            ("label", "agreed"),
+            registry=registry,
+        )
+        self.shadow_dropped = Counter(
+            "champion_shadow_dropped_total",
+            "Texts that the challenger should have classified too, had there been time.",
+            registry=registry,
+        )
         self._swap_failures = Counter(
             "champion_follow_failures_total",
             "Looks at the registry, or swaps, that failed.",
@@ -140,6 +159,16 @@ class Metrics:
         self._model.labels(model.name, model.version, model.alias or "").set(1)
         self._loaded.set(model.loaded_at)
         self._swaps.inc()
+
+    def challenger_swapped(self, model: ServedModel) -> None:
+        """Note the challenger that is loaded from now on."""
+        self._challenger.clear()
+        self._challenger.labels(model.name, model.version).set(1)
+
+    def shadowed(self, champion: Sequence[str], challenger: Sequence[str]) -> None:
+        """Count texts that both models classified."""
+        for given, other in zip(champion, challenger, strict=True):
+            self._shadowed.labels(given, str(given == other).lower()).inc()
 
     def follow_failed(self) -> None:
         """Count a failed look at the registry, or a failed swap."""

@@ -107,6 +107,15 @@ _DEADLINE = {
 }
 
 
+_STICKY = {
+    "name": "X-Sticky-Key",
+    "in": "header",
+    "required": False,
+    "description": "Who asks: while CANARY_SHARE is set, the same key is answered by the same model every time.",
+    "schema": {"type": "string"},
+}
+
+
 def openapi() -> dict[str, Any]:
     """The description, as OpenAPI 3.1 has it."""
     models = (ClassifyRequest, ClassifyAnswer, FeedbackRequest, FeedbackAnswer, ModelCard, ErrorAnswer)
@@ -164,7 +173,7 @@ def _classify() -> dict[str, Any]:
         "summary": "Classify one text or a list of them.",
         "description": "Every prediction is committed to the prediction store before the answer leaves.",
         "security": [{}, {"bearer": []}, {"key": []}],
-        "parameters": [_REQUEST_ID, _DEADLINE],
+        "parameters": [_REQUEST_ID, _DEADLINE, _STICKY],
         "requestBody": _body(
             ClassifyRequest,
             one={"text": "Shares in London fell sharply after the bank raised rates."},
@@ -231,6 +240,19 @@ def _model() -> dict[str, Any]:
                     "last_poll": "2026-01-31T12:00:05.000+00:00",
                     "problem": None,
                     "problem_at": None,
+                    "challenger": {
+                        "version": "8",
+                        "candidate": "minilm",
+                        "loaded_at": "2026-01-31T12:00:01.000+00:00",
+                        "canary_share": 0.05,
+                        "shadow_rate": 0.1,
+                        "texts": 120,
+                        "agreed": 117,
+                        "labels": {
+                            "business": {"texts": 70, "agreed": 68},
+                            "tech": {"texts": 50, "agreed": 49},
+                        },
+                    },
                 },
             ),
             **_errors(401, 405, 500, 503),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from service.statuses import json_response
 Table = dict[str, dict[str, Handler]]
 
 DEADLINE_HEADER = "x-deadline-ms"
+STICKY_HEADER = "x-sticky-key"
 
 
 class Routes:
@@ -53,6 +55,7 @@ class Routes:
             content,
             deadline=deadline,
             request_id=request.state.request_id,
+            sticky_key=request.headers.get(STICKY_HEADER),
             gone=lambda: _disconnected(request),
         )
         request.state.version = found.model.version
@@ -154,6 +157,21 @@ def _card(model: ServedModel, engine: Engine) -> dict[str, Any]:
         "last_poll": _time(following.last_poll),
         "problem": following.problem,
         "problem_at": _time(following.problem_at),
+        "challenger": _challenger_card(engine),
+    }
+
+
+def _challenger_card(engine: Engine) -> dict[str, Any] | None:
+    challenger = engine.challenger
+    if challenger is None:
+        return None
+    return {
+        "version": challenger.version,
+        "candidate": challenger.classifier.description.candidate,
+        "loaded_at": _time(challenger.loaded_at),
+        "canary_share": engine.settings.canary_share,
+        "shadow_rate": engine.settings.shadow_rate,
+        **asdict(engine.agreement(challenger)),
     }
 
 

@@ -170,6 +170,26 @@ class FeedbackAnswer(BaseModel):
     unknown: list[str] = Field(description="Ids of no prediction.")
 
 
+class LabelAgreement(BaseModel):
+    """One label that the champion gave."""
+
+    texts: int = Field(ge=0)
+    agreed: int = Field(ge=0, description="Of those, how many the challenger gave the same label.")
+
+
+class ChallengerCard(BaseModel):
+    """The model that is tried beside the champion."""
+
+    version: str
+    candidate: str
+    loaded_at: str
+    canary_share: float = Field(ge=0, le=1, description="Share of the requests that it answers.")
+    shadow_rate: float = Field(ge=0, le=1, description="Share of the texts that it classifies unseen.")
+    texts: int = Field(ge=0, description="Texts that it classified in the champion's shadow.")
+    agreed: int = Field(ge=0, description="Of those, how many it gave the champion's label.")
+    labels: dict[str, LabelAgreement] = Field(description="The same by the champion's label.")
+
+
 class ModelCard(BaseModel):
     """The model that answers now."""
 
@@ -189,6 +209,9 @@ class ModelCard(BaseModel):
         description="Why the newest look at the registry, or the newest swap, failed."
     )
     problem_at: str | None
+    challenger: ChallengerCard | None = Field(
+        default=None, description="Null unless SHADOW_RATE or CANARY_SHARE is set and there is one."
+    )
 
 
 class ErrorDetail(BaseModel):

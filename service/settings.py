@@ -44,6 +44,14 @@ class ServiceSettings(Settings):
     poll_seconds: float = Field(default=5.0, gt=0)
     """How often the registry is asked who the champion is."""
 
+    shadow_rate: float = Field(default=0.0, ge=0, le=1)
+    """Share of the texts that the `challenger` classifies too, in time that no request needs; how often it agrees
+    stands in `/model` and in the metrics. Its answers are neither sent nor logged."""
+
+    canary_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests that the `challenger` answers instead, said in `model`; the same `X-Sticky-Key` gets the
+    same model every time. Only a challenger with the champion's labels answers."""
+
     drain_seconds: float = Field(default=1.0, ge=0)
     """After SIGTERM, how long new work is answered with 503 and `/readyz` is red before connections close:
     the time a load balancer needs to notice."""

@@ -16,8 +16,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from training.behaviour.config import BehaviourConfig
 from training.candidates.config import Candidate
 from training.data import DataConfig
+from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid
 from training.gate.config import GateConfig
 
@@ -55,6 +57,12 @@ class Experiment(BaseModel):
 
     gate: GateConfig = Field(default_factory=GateConfig)
     """What a winner must show before it replaces the champion."""
+
+    behaviour: BehaviourConfig = Field(default_factory=BehaviourConfig)
+    """How much the behavioural tests of the winner try."""
+
+    analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
+    """What is looked for among the mistakes, and where texts may be shown."""
 
     @field_validator("candidates", mode="before")
     @classmethod

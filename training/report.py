@@ -79,7 +79,7 @@ def write_run_report(
 ) -> None:
     """Write what compares candidates: `comparison.png`, `experiment.yaml`, `candidates.json`."""
     (folder / "experiment.yaml").write_text(experiment.as_yaml(), encoding="utf-8")
-    _write_json(folder / "candidates.json", [item.as_dict() for item in judged])
+    write_json(folder / "candidates.json", [item.as_dict() for item in judged])
     if judged:
         plots.candidate_comparison(
             {item.name: (item.test.macro_f1, item.milliseconds, item.megabytes) for item in judged},
@@ -94,14 +94,15 @@ def write_bundle_report(
 ) -> None:
     """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner."""
     report = bundle / "report"
-    shutil.copytree(run_report / winner.name, report)
+    shutil.copytree(run_report / winner.name, report, dirs_exist_ok=True)
     for name in ("comparison.png", "experiment.yaml"):
         shutil.copy(run_report / name, report / name)
-    _write_json(report / "metrics.json", winner.as_dict())
+    write_json(report / "metrics.json", winner.as_dict())
     page = decision.as_markdown(winner.name, experiment.name)
     for folder in (report, run_report):
         (folder / "decision.md").write_text(page, encoding="utf-8")
 
 
-def _write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
+    """Write `value` for machines and people: two spaces, no escapes."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

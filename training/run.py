@@ -23,10 +23,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from classifier import seal_bundle
+from classifier import Classifier, seal_bundle
 from classifier.reference import reference_frame, write_reference
 from stores.models import ModelRegistry, RegisteredModel, tags_of
 from stores.settings import SigningSettings, TrackingSettings
+from training.behaviour.running import behave
 from training.candidates.trained import Workplace
 from training.candidates.training import train_candidate
 from training.data import Part, Splits, load_data, split_data, write_data_pictures
@@ -34,8 +35,15 @@ from training.errors import NoCandidateLeft
 from training.experiment import Experiment
 from training.gate.contenders import current_champion
 from training.gate.decision import Decision, decide
+from training.gate.page import write_gate_pages
 from training.judging import Judged, judge
-from training.report import baseline_sentences, closing_table, write_bundle_report, write_run_report
+from training.report import (
+    baseline_sentences,
+    closing_table,
+    write_bundle_report,
+    write_json,
+    write_run_report,
+)
 from training.settings import TrainingSettings
 
 _GOLDEN_LENGTH = 400
@@ -94,7 +102,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
         outcome.winner = winner.name
         for sentence in baseline_sentences(experiment, outcome.judged, winner, splits):
             console.print(sentence, highlight=False)
-        outcome.decision = _at_the_gate(experiment, winner, splits, registry)
+        outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
         outcome.version = _register(experiment, winner, splits, registry, outcome)
         mlflow.log_artifacts(str(report), "report")
     for reason in outcome.decision.reasons:
@@ -158,9 +166,30 @@ def _winner(experiment: Experiment, outcome: Outcome) -> Judged | None:
     )
 
 
-def _at_the_gate(experiment: Experiment, winner: Judged, splits: Splits, registry: ModelRegistry) -> Decision:
+def _at_the_gate(
+    experiment: Experiment, winner: Judged, splits: Splits, registry: ModelRegistry, report: Path
+) -> Decision:
+    """Try the winner's behaviour, compare it with the champion, and write the page that shows both."""
+    classifier = Classifier.load(winner.bundle, verify=False)
+    behaviour = behave(classifier, splits.train, splits.test, experiment.behaviour, seed=experiment.seed)
+    mlflow.log_metrics(behaviour.metrics())
     champion = current_champion(registry, splits, signing_key=SigningSettings().key)
-    return decide(winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed)
+    decision = decide(
+        winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed, behaviour=behaviour
+    )
+    own, travelling = report / "gate.html", winner.bundle / "report" / "gate.html"
+    write_gate_pages(
+        {own: True, travelling: experiment.analysis.texts_in_bundle},
+        experiment.name,
+        winner,
+        decision,
+        champion,
+        behaviour,
+        splits.test,
+        experiment.gate,
+    )
+    write_json(report / "behaviour.json", behaviour.as_dict(texts=True))
+    return decision
 
 
 def _register(

@@ -18,6 +18,7 @@ from classifier.manifest import sha256_of
 from classifier.reference import read_reference
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
+from tests.support.browser import chromium
 from tests.training.conftest import Trained, environment
 from training.compare import comparison_tables
 
@@ -114,6 +115,7 @@ def test_bundle_holds_what_serving_and_monitoring_need(first_run: Trained) -> No
         "comparison.png",
         "confusion_matrix.png",
         "experiment.yaml",
+        "gate.html",
     }
     metrics = json.loads((folder / "report" / "metrics.json").read_text())
     assert metrics["test"]["macro_f1"]["low"] <= metrics["test"]["macro_f1"]["value"]
@@ -160,3 +162,39 @@ def test_compare_shows_candidates_with_intervals(second_run: Trained) -> None:
     assert names[-1] == "broken (failed)"
     low, high = next(iter(last.columns[3].cells)).split("–")
     assert float(low) < float(high)
+
+
+def test_the_gate_page_shows_the_decision_with_and_without_a_champion(
+    first_run: Trained, second_run: Trained
+) -> None:
+    travelling = _bundle(first_run) / "report" / "gate.html"
+    first, second = (run.outcome.report / "gate.html" for run in (first_run, second_run))
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for path, verdict in (
+            (first, "becomes champion"),
+            (second, "stays challenger"),
+            (travelling, "becomes champion"),
+        ):
+            page.goto(path.as_uri())
+            assert page.title() == page.inner_text("h1") == f"minilm_3 {verdict}"
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+            assert page.evaluate("[...document.images].every(image => image.naturalWidth > 100)")
+            words = page.inner_text("body")
+            assert "Macro-F1 on the test part" in words
+            assert ("Labels of the champion" in words) == (path is second)
+        assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert "<blockquote>" not in travelling.read_text(encoding="utf-8"), "texts stay out of the bundle"
+
+
+def test_behaviour_is_a_figure_of_the_run_and_a_tag_of_the_version(first_run: Trained) -> None:
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    metrics = client.get_run(first_run.outcome.run_id).data.metrics
+    share = metrics["behaviour_invariance_case"]
+    assert metrics["behaviour_invariance_case_low"] <= share <= metrics["behaviour_invariance_case_high"]
+    tags = _registry(first_run).by_version("1").tags
+    assert tags["gate_max_megabytes"].startswith("no limit: ")
+    assert tags["gate_invariance_case"].split(":")[0] in ("passed", "warning")
+    assert _registry(first_run).by_version("2").tags["gate_class_fall"].startswith("passed: ")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from training.behaviour.result import Behaviour
 from training.data import Part
-from training.evaluation import Differences, evaluate, paired_differences
+from training.evaluation import Differences, Scores, evaluate, paired_differences
 from training.gate.checks import (
     Check,
     ClassFall,
@@ -32,7 +32,8 @@ class Decision:
     """Sentences, with the figures in them."""
     champion_version: str | None = None
     """The champion that the winner was compared with."""
-    champion_macro_f1: Interval | None = None
+    champion_scores: Scores | None = field(default=None, repr=False)
+    """What it reaches on the same test texts."""
     difference: Interval | None = None
     """Macro-F1 of the winner minus that of the champion, on the same test texts."""
     checks: tuple[Check, ...] = ()
@@ -104,7 +105,7 @@ def decide(
     theirs = evaluate(
         champion.probabilities, test.labels, contender.labels, seed=seed, confidence=gate.confidence,
         resamples=gate.resamples,
-    ).macro_f1  # fmt: skip
+    )  # fmt: skip
     differences = paired_differences(
         contender.probabilities, champion.probabilities, test.labels, contender.labels, seed=seed,
         resamples=gate.resamples,
@@ -115,7 +116,7 @@ def decide(
     same = bool((contender.probabilities.argmax(axis=1) == champion.probabilities.argmax(axis=1)).all())
     reasons = [
         floor.words,
-        f"The champion, version {champion.version}, reaches {theirs} on the same texts"
+        f"The champion, version {champion.version}, reaches {theirs.macro_f1} on the same texts"
         + (", with the same answer to each of them." if same else "."),
         gained.words,
     ]
@@ -128,7 +129,7 @@ def decide(
         [gained, fallen, *own],
         reasons,
         champion_version=champion.version,
-        champion_macro_f1=theirs,
+        champion_scores=theirs,
         difference=gain,
         falls=falls,
         differences=differences,

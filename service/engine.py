@@ -35,6 +35,7 @@ from service.schemas import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
 from service.shadow import Shadow
 from service.store import StoreHandle
+from service.tracing import Tracing
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
@@ -96,6 +97,8 @@ class Engine:
             on_failure=self.metrics.follow_failed,
         )
         self._challenger = challenger_follower(settings, tracking, signing, self.metrics.challenger_swapped)
+        endpoint = settings.otel_exporter_otlp_endpoint
+        self.tracing = Tracing(endpoint) if endpoint else None
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
         self.draining = False
@@ -125,6 +128,8 @@ class Engine:
         if self._challenger is not None:
             self._challenger.stop(_LOAD_SECONDS)
         self._store.close()
+        if self.tracing is not None:
+            self.tracing.stop()
 
     @property
     def alive(self) -> bool:

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.engine import Engine
-from service.errors import NotAuthorised, UnknownPath, WrongMethod
+from service.errors import NotAuthorised, ServiceError, UnknownPath, WrongMethod
 from service.routes import Routes, Table
 from service.statuses import CLIENT_GONE, error_response
 
@@ -80,6 +80,7 @@ class Face:
                 check_key(request, engine.settings.keys)
             response = await methods[method](request)
         except Exception as error:
+            request.state.error = error.code if isinstance(error, ServiceError) else ServiceError.code
             response = error_response(error, request.state.request_id)
             if response.status_code == 500:
                 logger.exception("request_failed", extra={"fields": {"request_id": request.state.request_id}})
@@ -92,6 +93,22 @@ class Face:
         status = response.status_code if response else CLIENT_GONE
         route = request.url.path if request.url.path in self._table else _UNKNOWN_ROUTE
         self._engine.metrics.request(route, status, seconds)
+        facts = {
+            name: value
+            for name in ("texts", "version", "error")
+            if (value := getattr(request.state, name, None)) is not None
+        }
+        if self._engine.tracing is not None and route not in _QUIET:
+            self._engine.tracing.request(
+                request.method,
+                route,
+                status,
+                seconds,
+                headers=request.headers,
+                request_id=request.state.request_id,
+                stages=getattr(request.state, "stages", None),
+                facts=facts,
+            )
         level = logging.DEBUG if route in _QUIET else logging.INFO
         if not logger.isEnabledFor(level):
             return
@@ -101,10 +118,8 @@ class Face:
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 2),
+            **facts,
         }
-        for name in ("texts", "version", "error"):
-            if (value := getattr(request.state, name, None)) is not None:
-                fields[name] = value
         logger.log(level, "request", extra={"fields": fields})
 
 

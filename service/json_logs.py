@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 
 _OURS = "service"
-_THEIRS = ("bentoml", "uvicorn", "uvicorn.error", "mlflow", "alembic", "py.warnings")
+_THEIRS = ("bentoml", "uvicorn", "uvicorn.error", "mlflow", "alembic", "opentelemetry", "py.warnings")
 
 
 class JsonFormatter(logging.Formatter):

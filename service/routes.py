@@ -59,6 +59,7 @@ class Routes:
             gone=lambda: _disconnected(request),
         )
         request.state.version = found.model.version
+        request.state.stages = found.stages
         response = json_response(
             {
                 "model": {

@@ -60,6 +60,9 @@ class ServiceSettings(Settings):
     """Commit every prediction to the prediction store before it is answered. False: nothing is kept, monitoring
     sees no traffic, and feedback finds no prediction."""
 
+    otel_exporter_otlp_endpoint: str | None = None
+    """Address of an OpenTelemetry collector that takes OTLP over HTTP (`http://collector:4318`). Unset: no spans."""
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level of log lines; `INFO` writes one line a request."""
 

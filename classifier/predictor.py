@@ -58,6 +58,7 @@ class Classifier:
         signing_key: str | None = None,
         threads: int | None = None,
         verify: bool = True,
+        model_file: str | None = None,
     ) -> Classifier:
         """Load a bundle.
 
@@ -66,6 +67,7 @@ class Classifier:
             signing_key: refuse a bundle that is not signed with this key.
             threads: threads of one inference; None lets the runtime take every core.
             verify: False skips hashes and golden texts, for a bundle that is still being made.
+            model_file: another file of the bundle to run than its description says, such as `model.int8.onnx`.
 
         Raises:
             BundleError: missing, damaged, unknown, untrusted, or not computing what it should; names the file.
@@ -73,6 +75,8 @@ class Classifier:
         folder = Path(folder)
         manifest = verify_manifest(folder, signing_key=signing_key) if verify else {}
         description = Description.read(folder)
+        if model_file is not None:
+            description = Description.model_validate({**description.model_dump(), "model_file": model_file})
         classifier = cls(
             description, _load_model(folder, description, threads), folder=folder, manifest=manifest
         )

@@ -4,6 +4,8 @@ TrainingError
  ├── ExperimentInvalid     the experiment file, or a --set, says something that cannot be
  ├── WeightsMissing        the weights that a network starts from cannot be loaded
  ├── ParityError           the exported network does not compute what the trained one does
+ ├── NetworkUnreadable     the torch network cannot be read back from an ONNX file
+ ├── TeacherUnusable       there is no such teacher, or it cannot teach these labels
  └── NoCandidateLeft       every candidate that may win has failed
 """
 
@@ -24,6 +26,14 @@ class WeightsMissing(TrainingError):
 
 class ParityError(TrainingError):
     """The exported network's probabilities differ from the trained one's by more than the tolerance."""
+
+
+class NetworkUnreadable(TrainingError):
+    """An ONNX file does not hold what is needed to build its torch network again."""
+
+
+class TeacherUnusable(TrainingError):
+    """The teacher of a distillation is not there, cannot be run, or knows other labels."""
 
 
 class NoCandidateLeft(TrainingError):

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from classifier import Classifier, Description
 from classifier.network import TOKENIZER_FILE
+from training.architecture import write_architecture
 from training.errors import ParityError
 
 MODEL_FILE = "model.onnx"
@@ -60,6 +61,7 @@ def export_network(
     network.to("cpu")  # type: ignore[arg-type, unused-ignore]
     expected = torch_probabilities(network, tokenizer, texts, max_length=description.max_length)
     _write_onnx(network, tokenizer, folder / MODEL_FILE)
+    write_architecture(network, folder / MODEL_FILE)
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     description.write(folder)
     return check_parity(Classifier.load(folder, verify=False), texts, expected, tolerance=tolerance)

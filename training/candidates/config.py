@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from training.int8 import Int8Config
 
 
 class CandidateConfig(BaseModel):
@@ -60,6 +62,9 @@ class NetworkConfig(CandidateConfig):
 
     parity_tolerance: float = Field(default=1e-3, gt=0)
     """Largest accepted difference of one probability between the trained and the exported network."""
+
+    int8: Int8Config | None = None
+    """Whether the bundle also gets the network with eight-bit weights, and when it is good enough. Unset: no."""
 
     @field_validator("layers")
     @classmethod
@@ -126,7 +131,3 @@ class CatBoostConfig(TfidfConfig):
 
     l2: float = Field(default=3.0, ge=0)
     """L2 regularisation of the leaves."""
-
-
-Candidate = Annotated[NetworkConfig | LogregConfig | CatBoostConfig, Field(discriminator="kind")]
-"""Any candidate; its `kind` says which."""

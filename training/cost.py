@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from classifier import Classifier
+from training.int8 import FLOAT_FILE, INT8_FILE
 
 _TIMED_TEXTS = 60
 _NOT_LOADED = {"golden.json", "reference.parquet", "manifest.json"}
@@ -37,10 +38,11 @@ def cost_of(classifier: Classifier, texts: Sequence[str]) -> Cost:
         classifier.predict([text])
         times.append(time.perf_counter() - started)
     median, p95 = np.quantile(times, [0.5, 0.95]) * 1000
-    return Cost(float(median), float(p95), _megabytes(classifier.folder))
+    return Cost(float(median), float(p95), _megabytes(classifier.folder, classifier.description.model_file))
 
 
-def _megabytes(bundle: Path) -> float:
-    """Of the model's files; what a sealed bundle holds beside them is read once or never."""
-    files = (path for path in bundle.iterdir() if path.is_file() and path.name not in _NOT_LOADED)
+def _megabytes(bundle: Path, model_file: str) -> float:
+    """Of the model's files; what a bundle holds beside them, another network file too, is read once or never."""
+    not_loaded = _NOT_LOADED | ({FLOAT_FILE, INT8_FILE} - {model_file})
+    files = (path for path in bundle.iterdir() if path.is_file() and path.name not in not_loaded)
     return sum(path.stat().st_size for path in files) / 1e6

@@ -22,6 +22,8 @@ from training.data import Splits
 from training.evaluation import Scores, evaluate, positions_of
 from training.gate.config import GateConfig
 from training.gate.contenders import Contender
+from training.int8 import INT8_FILE
+from training.pareto import Point
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Judged:
     test: Scores
     test_predictions: Predictions
     cost: Cost
+    int8: Point | None = None
+    """The int8 file beside the one that is run, if there is one."""
 
     @property
     def megabytes(self) -> float:
@@ -55,12 +59,19 @@ class Judged:
         probabilities = self.test_predictions.probabilities
         return Contender(self.name, self.description.labels, probabilities, self.test, self.cost)
 
+    @property
+    def points(self) -> list[Point]:
+        """Where it stands on the curve of quality against cost: itself, and its int8 file if that is another."""
+        own = Point(self.name, self.test.macro_f1, self.cost)
+        return [own, self.int8] if self.int8 else [own]
+
     def metrics(self) -> dict[str, float]:
         """Every figure by the name MLflow keeps it under."""
         return {
             **self.validation.metrics("validation"),
             **self.test.metrics("test"),
             **self.trained.figures,
+            **(self.int8.metrics("int8") if self.int8 else {}),
             "temperature": self.description.temperature,
             "megabytes": self.megabytes,
             "milliseconds_a_text": self.milliseconds,
@@ -106,6 +117,7 @@ def judge(
         test=evaluate(tested.probabilities, splits.test.labels, labels, **sure),
         test_predictions=tested,
         cost=cost_of(classifier, splits.validation.texts),
+        int8=_int8_point(name, bundle, description, splits, sure),
     )
     _draw(judged, uncalibrated(judged), splits, pictures)
     return judged
@@ -117,6 +129,17 @@ def uncalibrated(judged: Judged) -> Probabilities:
     powers = judged.test_predictions.probabilities.astype(np.float64) ** judged.description.temperature
     raw: Probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return raw
+
+
+def _int8_point(
+    name: str, bundle: Path, description: Description, splits: Splits, sure: dict[str, Any]
+) -> Point | None:
+    """The int8 file on the curve, where it lies beside the float32 file that the bundle runs."""
+    if description.model_file == INT8_FILE or not (bundle / INT8_FILE).is_file():
+        return None
+    classifier = Classifier.load(bundle, verify=False, model_file=INT8_FILE)
+    scores = evaluate(classifier.predict(splits.test.texts), splits.test.labels, description.labels, **sure)
+    return Point(f"{name} int8", scores.macro_f1, cost_of(classifier, splits.validation.texts))
 
 
 def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) -> None:

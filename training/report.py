@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from training import plots
+from training import pareto, plots
 from training.data import Splits
 from training.evaluation import paired_difference
 from training.experiment import Experiment
@@ -28,6 +28,9 @@ def closing_table(
     table.add_column("candidate", no_wrap=True)
     for heading in ("val. F1", "test F1", "interval", "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("quality against cost")
+    points = [point for item in judged for point in item.points]
+    standings = pareto.standings(points)
     for item in judged:
         role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
         f1 = item.test.macro_f1
@@ -38,8 +41,20 @@ def closing_table(
             f"{f1.low:.3f}–{f1.high:.3f}",
             f"{item.megabytes:.1f}",
             f"{item.milliseconds:.1f}",
+            standings[item.name],
             style="bold" if item.name == winner else None,
         )
+        if point := item.int8:
+            table.add_row(
+                point.name,
+                "",
+                f"{point.f1.value:.3f}",
+                f"{point.f1.low:.3f}–{point.f1.high:.3f}",
+                f"{point.megabytes:.1f}",
+                f"{point.milliseconds:.1f}",
+                standings[point.name],
+                style="dim",
+            )
     for name in failed:
         table.add_row(f"{name} (failed)", style="red")
     return table
@@ -77,7 +92,7 @@ def baseline_sentences(
 def write_run_report(
     folder: Path, experiment: Experiment, judged: Sequence[Judged], winner: Judged | None
 ) -> None:
-    """Write what compares candidates: `comparison.png`, `experiment.yaml`, `candidates.json`."""
+    """Write what compares candidates: `comparison.png`, `pareto.png`, `experiment.yaml`, `candidates.json`."""
     (folder / "experiment.yaml").write_text(experiment.as_yaml(), encoding="utf-8")
     write_json(folder / "candidates.json", [item.as_dict() for item in judged])
     if judged:
@@ -87,6 +102,13 @@ def write_run_report(
             folder / "comparison.png",
             title=f"{experiment.name}: {judged[0].test.texts} test texts",
         )
+    points = [point for item in judged for point in item.points]
+    if len(points) > 1:
+        pareto.draw(
+            points,
+            folder / "pareto.png",
+            title=f"{experiment.name}: what quality costs to serve, {judged[0].test.texts} test texts",
+        )
 
 
 def write_bundle_report(
@@ -95,8 +117,9 @@ def write_bundle_report(
     """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner."""
     report = bundle / "report"
     shutil.copytree(run_report / winner.name, report, dirs_exist_ok=True)
-    for name in ("comparison.png", "experiment.yaml"):
-        shutil.copy(run_report / name, report / name)
+    for name in ("comparison.png", "pareto.png", "experiment.yaml"):
+        if (run_report / name).is_file():
+            shutil.copy(run_report / name, report / name)
     write_json(report / "metrics.json", winner.as_dict())
     page = decision.as_markdown(winner.name, experiment.name)
     for folder in (report, run_report):

@@ -1,0 +1,132 @@
+"""Quality against cost: which candidates are worth their price, and by which other one the rest are beaten.
+
+A candidate is dominated when another one is no worse in macro-F1, latency and size, and better in one of them. Those
+that nothing dominates are the Pareto front: whoever serves one of the others pays for nothing. It is drawn and said by
+the measured values; whether a difference in macro-F1 is more than chance, the error bars tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from training.cost import Cost
+from training.evaluation import Interval
+from training.label_places import place_labels
+
+_FRONT, _DOMINATED = "#d98c3f", "#4c6a92"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One candidate, or another file of it, on the curve."""
+
+    name: str
+    f1: Interval
+    """Macro-F1 on the test part."""
+    cost: Cost
+
+    @property
+    def milliseconds(self) -> float:
+        """Median time of one text by itself."""
+        return self.cost.milliseconds
+
+    @property
+    def megabytes(self) -> float:
+        """Size of the files that serving loads."""
+        return self.cost.megabytes
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """Its figures by the names that MLflow keeps: `int8_test_macro_f1`, `int8_megabytes`, …"""
+        figures = {
+            "test_macro_f1": self.f1.value,
+            "test_macro_f1_low": self.f1.low,
+            "test_macro_f1_high": self.f1.high,
+            "milliseconds_a_text": self.milliseconds,
+            "milliseconds_a_text_p95": self.cost.milliseconds_p95,
+            "megabytes": self.megabytes,
+        }
+        return {f"{prefix}_{name}": value for name, value in figures.items()}
+
+    def dominates(self, other: Point) -> bool:
+        """Whether it is no worse than `other` in everything, and better in something."""
+        mine = (self.f1.value, -self.milliseconds, -self.megabytes)
+        theirs = (other.f1.value, -other.milliseconds, -other.megabytes)
+        return mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
+
+
+def standings(points: Sequence[Point]) -> dict[str, str]:
+    """Name → `on the front`, or `dominated by NAME`: by the best of those that are on the front themselves."""
+    said = {}
+    for point in points:
+        better = [other for other in points if other.dominates(point)]
+        # Whoever dominates it is dominated by one of the front, or stands there; so there is one of the front.
+        front = [other for other in better if not any(third.dominates(other) for third in points)]
+        best = max(front, key=lambda other: (other.f1.value, -other.milliseconds), default=None)
+        said[point.name] = f"dominated by {best.name}" if best else "on the front"
+    return said
+
+
+def front(points: Sequence[Point], cost: Callable[[Point], float]) -> list[Point]:
+    """The points that nothing cheaper or as cheap equals or beats in macro-F1, by rising `cost`."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda point: (cost(point), -point.f1.value)):
+        if not found or point.f1.value > found[-1].f1.value:
+            found.append(point)
+    return found
+
+
+def draw(points: Sequence[Point], path: Path, *, title: str) -> Path:
+    """Macro-F1 with its interval against latency, and against size, each with its Pareto front."""
+    figure = Figure(figsize=(13, 5.6), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2, sharey=True)
+    costs: tuple[tuple[Callable[[Point], float], str], ...] = (
+        (lambda point: point.milliseconds, "milliseconds a text, one at a time (log scale)"),
+        (lambda point: point.megabytes, "megabytes that serving loads (log scale)"),
+    )
+    for axes, (cost, label) in zip(panels, costs, strict=True):
+        _panel(axes, points, cost)
+        axes.set_xlabel(label)
+    panels[0].set_ylabel("macro-F1 on the test part, with its interval")
+    figure.suptitle(title)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    figure.draw_without_rendering()  # places the axes; labels can only be fitted where they are
+    for axes, (cost, _) in zip(panels, costs, strict=True):
+        place_labels(axes, [(point.name, cost(point), point.f1.value) for point in points])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def _panel(axes: Axes, points: Sequence[Point], cost: Callable[[Point], float]) -> None:
+    best = front(points, cost)
+    for point in points:
+        colour = _FRONT if point in best else _DOMINATED
+        axes.plot([cost(point)] * 2, [point.f1.low, point.f1.high], color=colour, alpha=0.45, linewidth=2)
+    # Between two points of the front nothing better was found, so the line goes in steps.
+    axes.step(
+        [cost(point) for point in best], [point.f1.value for point in best], where="post",
+        color=_FRONT, linewidth=1.4, linestyle="--", label="Pareto front",
+    )  # fmt: skip
+    rest = [point for point in points if point not in best]
+    for group, colour, label in ((best, _FRONT, "on the front"), (rest, _DOMINATED, "dominated")):
+        axes.scatter(
+            [cost(point) for point in group], [point.f1.value for point in group],
+            s=58, color=colour, edgecolor="white", zorder=3, label=label,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    lowest, highest = min(map(cost, points)), max(map(cost, points))
+    axes.set_xlim(lowest / 2.2, highest * 2.6)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from training.behaviour.config import BehaviourConfig
-from training.candidates.config import Candidate
+from training.candidates.kinds import Candidate
 from training.data import DataConfig
 from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid

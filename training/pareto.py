@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from training.cost import Cost
-from training.evaluation import Interval
 from training.label_places import place_labels
+from training.resampling import Interval
 
 _FRONT, _DOMINATED = "#d98c3f", "#4c6a92"
 

@@ -127,7 +127,9 @@ def _try_candidate(
 ) -> None:
     """Train and judge one candidate in a nested run; a failure is recorded and loses nobody else's results."""
     config = experiment.candidates[name]
-    workplace = Workplace(name, scratch / name / "bundle", scratch / name, experiment.seed, progress)
+    workplace = Workplace(
+        name, scratch / name / "bundle", scratch / name, experiment.seed, progress, registry
+    )
     workplace.bundle.mkdir(parents=True)
     try:
         with registry.run(experiment.name, name, nested=True):

@@ -17,7 +17,7 @@ def train_logreg(config: LogregConfig, splits: Splits, workplace: Workplace) -> 
     """TF-IDF and logistic regression, as `pipeline.skops`."""
     task = workplace.progress.add_task(workplace.name, total=1)
     pipeline = make_pipeline(
-        _vectorizer(config),
+        tfidf_vectorizer(config),
         LogisticRegression(C=config.strength, max_iter=2000, random_state=workplace.seed),
     )
     pipeline.fit(splits.train.texts, splits.train.labels)
@@ -45,7 +45,7 @@ def train_catboost(config: CatBoostConfig, splits: Splits, workplace: Workplace)
             workplace.progress.advance(task)
             return True
 
-    vectorizer = _vectorizer(config)
+    vectorizer = tfidf_vectorizer(config)
     features = vectorizer.fit_transform(splits.train.texts)
     labels = splits.labels
     positions = {label: position for position, label in enumerate(labels)}
@@ -71,7 +71,8 @@ def train_catboost(config: CatBoostConfig, splits: Splits, workplace: Workplace)
     )
 
 
-def _vectorizer(config: TfidfConfig) -> TfidfVectorizer:
+def tfidf_vectorizer(config: TfidfConfig) -> TfidfVectorizer:
+    """How texts become features, by `config`."""
     return TfidfVectorizer(
         max_features=config.max_features,
         ngram_range=(1, config.longest_phrase),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import torch
-from transformers import set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging as transformers_logging
 
 from classifier import Description
 from training.candidates.config import NetworkConfig
-from training.candidates.trained import Trained, Workplace
+from training.candidates.trained import History, Trained, Workplace
 from training.candidates.weights import load_network
 from training.data import Splits
 from training.export import MODEL_FILE, export_network
 from training.finetuning import finetune
+from training.int8 import INT8_FILE, add_int8
 
 
 def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -> Trained:
@@ -28,6 +29,22 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
     set_seed(workplace.seed)  # the new head is drawn at random
     network, tokenizer = load_network(config.weights, splits.labels, config.layers)
     history = finetune(network, tokenizer, config, splits, workplace)
+    return finished(network, tokenizer, config, splits, workplace, history)
+
+
+def finished(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    config: NetworkConfig,
+    splits: Splits,
+    workplace: Workplace,
+    history: History,
+) -> Trained:
+    """A trained `network` as a candidate: exported, shown to compute the same, and quantised if that is asked for.
+
+    Raises:
+        ParityError: the exported network's probabilities are not the trained one's.
+    """
     description = Description(
         kind="onnx",
         model_file=MODEL_FILE,
@@ -43,9 +60,18 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
         texts=splits.validation.texts[:64],
         tolerance=config.parity_tolerance,
     )
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+    figures = {
+        "parameters": float(sum(parameter.numel() for parameter in network.parameters())),
+        "parity_difference": difference,
+    }
+    if config.int8:
+        check = add_int8(workplace.bundle, config.int8, splits.validation)
+        workplace.progress.console.print(f"{workplace.name}: {check}", highlight=False)
+        figures |= check.figures()
+        if check.passed and config.int8.serve:
+            description = description.model_copy(update={"model_file": INT8_FILE})
     # The next candidate needs the memory.
     del network
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    return Trained(description, history, {"parameters": float(parameters), "parity_difference": difference})
+    return Trained(description, history, figures)

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from classifier import Description
+from stores.models import ModelRegistry
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Workplace:
     seed: int
     progress: Progress
     """Where the candidate shows how far it is."""
+    registry: ModelRegistry | None = None
+    """Where a student finds its teacher; None: by the settings."""
 
 
 @dataclass(frozen=True)

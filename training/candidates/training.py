@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from training.candidates.config import Candidate, CatBoostConfig, LogregConfig
+from training.candidates.config import CatBoostConfig, LogregConfig
+from training.candidates.kinds import Candidate
 from training.candidates.trained import Trained, Workplace
 from training.data import Splits
+from training.distillation.config import DistilledConfig, DistilledLinearConfig
 
 
 def train_candidate(config: Candidate, splits: Splits, workplace: Workplace) -> Trained:
@@ -22,6 +24,14 @@ def train_candidate(config: Candidate, splits: Splits, workplace: Workplace) -> 
         from training.candidates.baselines import train_catboost
 
         return train_catboost(config, splits, workplace)
+    if isinstance(config, DistilledLinearConfig):
+        from training.distillation.linear import train_linear_student
+
+        return train_linear_student(config, splits, workplace)
+    if isinstance(config, DistilledConfig):
+        from training.distillation.student import train_student
+
+        return train_student(config, splits, workplace)
     from training.candidates.networks import train_network
 
     return train_network(config, splits, workplace)

@@ -113,6 +113,19 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
     return LoadedData(config.source, part, counts)
 
 
+def read_texts(config: DataConfig, *, cache: Path | None = None) -> list[str]:
+    """The texts of a source, whatever their labels; empty and unreadable rows are left out.
+
+    Raises:
+        SourceNotFound, ColumnNotFound: it cannot be read.
+    """
+    if config.label_column is None and config.text_columns:
+        # Texts that nobody labelled need no column of labels.
+        config = config.model_copy(update={"label_column": config.text_columns[0]})
+    texts = (row.text.strip() for row in _rows(config, cache) if not row.unreadable)
+    return [text for text in texts if text]
+
+
 def _rows(config: DataConfig, cache: Path | None) -> Iterable[Row]:
     if config.source == PACKAGED:
         return bbc_rows()

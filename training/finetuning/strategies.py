@@ -13,7 +13,7 @@ Each is small and knows nothing of the others, of the schedule, of accumulation 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +30,12 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 The trainer takes the mean over all texts of a step, however many batches they came in, so accumulation is exact for
 any loss. A loss with weights should weigh so that its mean over the training part is of the size of cross-entropy.
+"""
+
+Objective = Callable[[PreTrainedModel, Mapping[str, Tensor]], tuple[Tensor, Any]]
+"""(network, batch: what it reads, and `labels`) → the mean loss over the batch's texts, and the network's output.
+
+For a training whose loss needs more than logits: a student's hidden states, say.
 """
 
 ParameterGroups = Callable[[PreTrainedModel], list[dict[str, Any]]]
@@ -99,6 +105,8 @@ class Strategies:
     loss: Loss = cross_entropy
     parameter_groups: ParameterGroups = decayed_groups
     regularisers: tuple[Regulariser, ...] = ()
+    objective: Objective | None = None
+    """What is minimised in place of `loss`."""
 
 
 def strategies_of(config: NetworkConfig, splits: Splits) -> Strategies:  # noqa: ARG001  weights of classes will need it

@@ -67,6 +67,22 @@ class ClassifierTrainer(Trainer):
             regulariser.after_backward(batch)
         return loss
 
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The objective's loss in training, where there is one; this batch's share of the mean over its step."""
+        objective = self._strategies.objective
+        if objective is None or not self._network.training:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss, outputs = objective(self._network, inputs)
+        if num_items_in_batch is not None:
+            loss = loss * len(inputs["labels"]) / num_items_in_batch
+        return (loss, outputs) if return_outputs else loss
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
         """AdamW over the given groups of parameters."""
         if self.optimizer is None:

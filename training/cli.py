@@ -49,6 +49,40 @@ def run(experiment: str, overrides: tuple[str, ...]) -> None:
         run_experiment(loaded, console=_console())
 
 
+@main.command()
+@click.argument("experiment", required=False)
+@click.option(
+    "--teacher", default="champion", show_default=True,
+    help="Who teaches: `champion`, a version's number, a bundle's folder, or a candidate of EXPERIMENT.",
+)  # fmt: skip
+@_SET
+def distill(experiment: str | None, teacher: str, overrides: tuple[str, ...]) -> None:
+    """Train smaller students of the champion: fewer of its layers, and a linear model.
+
+    Without EXPERIMENT it is `distillation`, on the data that the teacher learned from. The report's pareto.png shows
+    what the students reach and cost. Exit status 2: it could not run.
+    """
+    with _errors():
+        from training.distillation.command import distillation
+
+        loaded = distillation(experiment, teacher, overrides)
+        from training.run import run_experiment
+
+        run_experiment(loaded, console=_console())
+
+
+@main.command()
+@click.argument("experiment", required=False)
+def pareto(experiment: str | None) -> None:
+    """Draw quality against cost over past runs: all that was judged on the texts of EXPERIMENT's last run."""
+    from training.past_points import draw_past
+
+    with _errors():
+        table, picture = draw_past(experiment)
+        _console().print(table)
+        _console().print(f"Drawn in {picture}", highlight=False, soft_wrap=True)
+
+
 @main.command("list")
 def list_experiments() -> None:
     """Show the experiments that come with the project."""

@@ -26,7 +26,7 @@ def comparison_tables(experiment: str | None, *, every: bool) -> list[Table]:
         RegistryUnavailable: MLflow does not answer.
     """
     client = ModelRegistry(TrackingSettings()).client
-    runs = _experiment_runs(client, experiment)
+    runs = experiment_runs(client, experiment)
     if not runs:
         what = f"of {experiment!r} " if experiment else ""
         raise TrainingError(f"no run {what}yet: start one with `python -m training run`")
@@ -44,12 +44,13 @@ def _table(client: MlflowClient, parent: Run) -> Table:
     table.add_column("candidate", no_wrap=True)
     for heading in ("val. F1", "test F1", "interval", "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for run in _candidates(client, parent):
+    for run in candidates_of(client, parent):
         table.add_row(*_row(parent, run))
     return table
 
 
-def _experiment_runs(client: MlflowClient, experiment: str | None) -> list[Run]:
+def experiment_runs(client: MlflowClient, experiment: str | None) -> list[Run]:
+    """Runs of whole experiments, newest first; None: of every experiment."""
     found = client.search_experiments()
     ids = [item.experiment_id for item in found if experiment in (None, item.name)]
     if not ids:
@@ -61,7 +62,8 @@ def _experiment_runs(client: MlflowClient, experiment: str | None) -> list[Run]:
     )
 
 
-def _candidates(client: MlflowClient, parent: Run) -> list[Run]:
+def candidates_of(client: MlflowClient, parent: Run) -> list[Run]:
+    """Runs of the candidates of a run, best on the validation part first."""
     runs = client.search_runs(
         [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
     )

@@ -198,6 +198,10 @@ def _step(node: dict[str, Any], part: int | str, schema: dict[str, Any]) -> dict
 
 
 def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    # A group that may be null is written as a choice of itself and null.
+    kinds = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(kinds) == 1:
+        node = kinds[0]
     if "$ref" in node:
         found: dict[str, Any] = schema["$defs"][node["$ref"].rpartition("/")[2]]
         return found

@@ -35,7 +35,11 @@ def test_quickstart_serves_the_fine_tuned() -> None:
         ("data.split.trian=0.5", "data.split.trian: unknown key; did you mean 'train'?"),
         ("gate.confidnce=0.9", "gate.confidnce: unknown key; did you mean 'confidence'?"),
         ("candidates.minilm.epoch=1", "candidates.minilm.epoch: unknown key; did you mean 'epochs'?"),
-        ("candidates.minilm.zzzzzz=1", "known here: accumulation, baseline"),
+        (
+            "candidates.minilm.awp={epsilom: 1}",
+            "candidates.minilm.awp.epsilom: unknown key; did you mean 'epsilon'?",
+        ),
+        ("candidates.minilm.zzzzzz=1", "known here: accumulation, awp, baseline"),
         ("candidates.minilm.epochs=-1", "candidates.minilm.epochs: Input should be greater than 0 (got -1)"),
         ("candidates.minilm.layers=0", "keep at least one layer, not 0"),
         ("candidates.minilm.layers=[2,1]", "name layers from 0, rising, each once, not [2, 1]"),

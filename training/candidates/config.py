@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from training.candidates.regularising import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
 from training.int8 import Int8Config
-
 
 class CandidateConfig(BaseModel):
     """What every kind of candidate has."""
@@ -56,6 +56,22 @@ class NetworkConfig(CandidateConfig):
 
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Probability taken from the true label and spread over all of them while training."""
+
+    loss: LossConfig = Field(default_factory=LossConfig)
+    """Class weights and focal loss, for skewed labels."""
+
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Each layer learns at this share of the rate of the layer above it (ULMFiT, arXiv:1801.06146; ELECTRA,
+    arXiv:2003.10555): the head at `learning_rate`, the embeddings slowest. 1: all learn alike."""
+
+    freeze: FreezeConfig = Field(default_factory=FreezeConfig)
+    """What of the network learns nothing."""
+
+    mixout: MixoutConfig | None = None
+    """Mix the weights with the pretrained ones while training; `{}` takes the defaults. Unset: off."""
+
+    awp: AwpConfig | None = None
+    """Learn at weights that are perturbed against the loss, too; `{}` takes the defaults. Unset: off."""
 
     max_gradient_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""

@@ -16,7 +16,8 @@ from training.finetuning.arguments import training_arguments
 from training.finetuning.encoding import EncodedPart
 from training.finetuning.following import EpochsToHistory, EpochsToMlflow, StepsToProgress
 from training.finetuning.metrics import compute_metrics
-from training.finetuning.strategies import Regulariser, Strategies, strategies_of
+from training.finetuning.regularising import strategies_of
+from training.finetuning.strategies import Regulariser, Strategies
 from training.finetuning.trainer import ClassifierTrainer
 
 

@@ -15,15 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
-
-from training.candidates.config import NetworkConfig
-from training.data import Splits
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(logits (n, labels) in float32, labels (n,)) → the loss of each text, (n,).
@@ -107,14 +103,6 @@ class Strategies:
     regularisers: tuple[Regulariser, ...] = ()
     objective: Objective | None = None
     """What is minimised in place of `loss`."""
-
-
-def strategies_of(config: NetworkConfig, splits: Splits) -> Strategies:  # noqa: ARG001  weights of classes will need it
-    """What a candidate's configuration asks for."""
-    return Strategies(
-        loss=partial(cross_entropy, smoothing=config.label_smoothing),
-        parameter_groups=partial(decayed_groups, weight_decay=config.weight_decay),
-    )
 
 
 def mean_of_step(loss: Loss, logits: Tensor, labels: Tensor, texts_of_step: Tensor | int | None) -> Tensor:

@@ -61,7 +61,7 @@ def parameter_groups(
     """Groups for an optimiser: the head learns at `learning_rate`, each depth below it at `decay` times the one above.
 
     Biases and normalisation, vectors all, get no weight decay. Frozen parameters are in no group. With a `decay` of 1
-    there are at most the two groups that differ in weight decay.
+    there are at most the two groups that differ in weight decay. The head's groups come first.
 
     Raises:
         ValueError: `decay` is not in (0, 1], or the network has no stack of layers.
@@ -77,7 +77,7 @@ def parameter_groups(
         shrunk = weight_decay if parameter.dim() > 1 else 0.0
         group = groups.setdefault((rate, shrunk), {"params": [], "lr": rate, "weight_decay": shrunk})
         group["params"].append(parameter)
-    return list(groups.values())
+    return sorted(groups.values(), key=lambda group: -group["lr"])
 
 
 def freeze(model: nn.Module, *, embeddings: bool, layers: int) -> int:

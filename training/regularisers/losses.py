@@ -3,7 +3,7 @@
 Usage::
 
     loss = ClassificationLoss(weights=balanced_weights(counts), gamma=2.0, smoothing=0.1)
-    loss(logits, labels).backward()
+    loss(logits, labels).mean().backward()
 """
 
 from __future__ import annotations
@@ -70,22 +70,18 @@ class ClassificationLoss(nn.Module):
         self.gamma, self.smoothing = gamma, smoothing
         self.register_buffer("weights", weights, persistent=False)
 
-    def forward(self, logits: Tensor, labels: Tensor, texts: Tensor | int | None = None) -> Tensor:
-        """Loss of `logits` (n, classes) against `labels` (n,), summed and divided by the number of texts; a scalar.
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each text, (n,), from `logits` (n, classes) and `labels` (n,), the positions of the true classes.
 
-        Args:
-            logits: (n, classes).
-            labels: (n,) positions of the true classes.
-            texts: what to divide by: the texts of all micro-batches of a step, where gradients are accumulated.
-                None: n. Not the sum of the weights, by which torch divides: it differs between micro-batches, and the
-                gradients of a step would depend on how it is cut.
+        Take their plain mean, over the texts of a whole step where gradients are accumulated. Not by the sum of the
+        weights, as torch does: it differs between micro-batches, and a step would depend on how it is cut.
         """
-        log_probabilities = functional.log_softmax(logits.float(), dim=-1)
-        own = log_probabilities.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-        loss = -(1 - self.smoothing) * own - self.smoothing * log_probabilities.mean(dim=-1)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
         if self.gamma:
+            own = -functional.cross_entropy(logits, labels, reduction="none")
             # -expm1(log p) is 1 - p, exact where p is near 1. At 0 the slope of a root is infinite, so it stays above.
             loss = loss * (-torch.expm1(own)).clamp_min(_TINY).pow(self.gamma)
         if self.weights is not None:
             loss = loss * self.weights.to(loss.device)[labels]
-        return loss.sum() / (len(labels) if texts is None else texts)
+        return loss

@@ -13,7 +13,8 @@ from tests.training.finetuning.conftest import Place, tiny_network, weights
 from training.candidates.config import NetworkConfig
 from training.data import Splits
 from training.finetuning import Batch, Regulariser, Strategies, finetune
-from training.finetuning.strategies import cross_entropy, decayed_groups, mean_of_step, strategies_of
+from training.finetuning.regularising import strategies_of
+from training.finetuning.strategies import cross_entropy, decayed_groups, mean_of_step
 
 pytestmark = pytest.mark.slow
 

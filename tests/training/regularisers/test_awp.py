@@ -79,11 +79,12 @@ def test_weights_come_back_bit_for_bit_and_keep_their_identity(
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
 
-def test_gradients_are_those_of_both_points(
-    model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_gradients_are_the_mean_of_both_points(
+    model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]], share: float
 ) -> None:
     batch = next(batches)
-    awp = AdversarialWeightPerturbation(model, epsilon=0.1)
+    awp = AdversarialWeightPerturbation(model, epsilon=0.1, share=share)
     loss_of(model, batch).backward()
     clean = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
     with awp.perturbed():
@@ -91,27 +92,41 @@ def test_gradients_are_those_of_both_points(
         loss_of(model, batch).backward()
     for (name, parameter), gradient in zip(model.named_parameters(), uphill, strict=True):
         assert not torch.allclose(gradient, clean[name])
-        torch.testing.assert_close(parameter.grad, clean[name] + gradient)
+        torch.testing.assert_close(parameter.grad, (1 - share) * clean[name] + share * gradient)
 
 
-def test_the_direction_is_that_of_the_batches_since_watch(
+def test_accumulation_adds_what_each_micro_batch_gives_alone(
     model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> None:
-    """With accumulation, gradients of earlier micro-batches stand there already and must not count."""
-    first, second, before = next(batches), next(batches), weights(model)
+    """Gradients of earlier micro-batches stand there already: they are no part of the direction, and are kept."""
     awp = AdversarialWeightPerturbation(model, epsilon=0.1)
-    loss_of(model, second).backward()
-    with awp.perturbed():
-        alone = weights(model)
-    model.zero_grad()
-    loss_of(model, first).backward()
-    awp.watch()
-    loss_of(model, second).backward()
-    with awp.perturbed():
-        accumulated = weights(model)
-    for name in awp.names:
-        assert not torch.equal(alone[name], before[name])
-        torch.testing.assert_close(accumulated[name], alone[name], rtol=1e-3, atol=1e-5)
+    pair, alone, moved = [next(batches), next(batches)], [], []
+    for batch in pair:
+        loss_of(model, batch).backward()
+        with awp.perturbed():
+            moved.append(weights(model))
+            loss_of(model, batch).backward()
+        alone.append({name: parameter.grad for name, parameter in model.named_parameters()})
+        model.zero_grad()
+    for batch, there in zip(pair, moved, strict=True):
+        awp.watch()
+        loss_of(model, batch).backward()
+        with awp.perturbed():
+            assert all(torch.equal(parameter, there[name]) for name, parameter in model.named_parameters())
+            loss_of(model, batch).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, alone[0][name] + alone[1][name])
+
+
+def test_an_error_while_perturbed_loses_no_gradient(
+    model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
+) -> None:
+    awp = AdversarialWeightPerturbation(model, epsilon=0.1)
+    loss_of(model, next(batches)).backward()
+    clean = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    with pytest.raises(RuntimeError, match="out of memory"), awp.perturbed():
+        raise RuntimeError("out of memory")
+    assert all(torch.equal(parameter.grad, clean[name]) for name, parameter in model.named_parameters())
 
 
 def test_what_has_no_direction_stays(model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]) -> None:
@@ -128,7 +143,9 @@ def test_what_has_no_direction_stays(model: nn.Module, batches: Iterator[tuple[T
         assert torch.equal(model.get_submodule("4").weight, before["4.weight"])
 
 
-@pytest.mark.parametrize("epsilon", [0, -1, float("nan")])
-def test_an_epsilon_that_moves_nothing_is_refused(model: nn.Module, epsilon: float) -> None:
-    with pytest.raises(ValueError, match="epsilon must be above 0"):
-        AdversarialWeightPerturbation(model, epsilon=epsilon)
+@pytest.mark.parametrize(
+    "options", [{"epsilon": 0}, {"epsilon": float("nan")}, {"share": 0.0}, {"share": 1.1}]
+)
+def test_what_would_do_nothing_is_refused(model: nn.Module, options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"epsilon must be above 0 and share in \(0, 1\]"):
+        AdversarialWeightPerturbation(model, **options)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from training.candidates.regularising import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
 from training.int8 import Int8Config
 
+
 class CandidateConfig(BaseModel):
     """What every kind of candidate has."""
 

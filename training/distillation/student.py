@@ -20,7 +20,7 @@ from training.distillation.objective import LiveTeacher, Objective, RememberedTe
 from training.distillation.teacher import Teacher, find_teacher
 from training.errors import TeacherUnusable
 from training.finetuning import finetune
-from training.finetuning.strategies import strategies_of
+from training.finetuning.regularising import strategies_of
 
 
 def train_student(config: DistilledConfig, splits: Splits, workplace: Workplace) -> Trained:

@@ -1,4 +1,4 @@
-"""The commands: run, list, compare, promote, rollback, data."""
+"""The commands: run, list, compare, promote, rollback, data, data-check."""
 
 from __future__ import annotations
 
@@ -150,6 +150,23 @@ def data(experiment: str, overrides: tuple[str, ...], part: str, out: Path) -> N
         chosen = splits.parts()[part]
         chosen.write_jsonl(out)
         _console().print(f"{len(chosen)} texts of {part} in {out}", highlight=False, soft_wrap=True)
+
+
+@main.command("data-check")
+@_EXPERIMENT
+@_SET
+def data_check(experiment: str, overrides: tuple[str, ...]) -> None:
+    """Look for faults in EXPERIMENT's data: leaks, copies, labels that conflict, languages and more.
+
+    Exit status 2: a finding is so grave that `run` would not train on it, or the data cannot be read.
+    """
+    from training.data_check import check_experiment
+
+    with _errors():
+        findings, page = check_experiment(load_experiment(experiment, overrides))
+        _console().print(findings)
+        _console().print(f"Pictures and examples: {page}", highlight=False, soft_wrap=True)
+        findings.stop_if_grave()
 
 
 def _tracking(model: str | None) -> TrackingSettings:

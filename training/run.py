@@ -30,7 +30,9 @@ from stores.settings import SigningSettings, TrackingSettings
 from training.behaviour.running import behave
 from training.candidates.trained import Workplace
 from training.candidates.training import train_candidate
-from training.data import Part, Splits, load_data, split_data, write_data_pictures
+from training.data import LoadedData, Part, Splits, load_data, split_data
+from training.data.checks.finding import Findings
+from training.data_check import check_experiment_data
 from training.errors import NoCandidateLeft
 from training.experiment import Experiment
 from training.gate.contenders import current_champion
@@ -77,14 +79,15 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
     if experiment.model_name:
         tracking = tracking.model_copy(update={"model_name": experiment.model_name})
     registry = ModelRegistry(tracking)
-    splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
+    loaded = load_data(experiment.data, experiment.seed)
+    splits = split_data(loaded, experiment.data, experiment.seed)
     console.print(splits.report)
 
     with _folders(experiment) as (report, scratch), registry.run(experiment.name, experiment.name) as parent:
         outcome = Outcome(parent.info.run_id, report)
         mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
-        _log_data(splits, experiment, report)
+        console.print(_log_data(loaded, splits, experiment, report))
         with _progress(console) as progress:
             for name in experiment.candidates:
                 _try_candidate(name, experiment, splits, registry, scratch, progress, outcome)
@@ -251,11 +254,21 @@ def _golden_texts(validation: Part) -> list[str]:
     return [first[label] for label in sorted(first)]
 
 
-def _log_data(splits: Splits, experiment: Experiment, report: Path) -> None:
-    """Fingerprints, balance and lengths of the data: as MLflow data sets, as figures, as pictures."""
+def _log_data(loaded: LoadedData, splits: Splits, experiment: Experiment, report: Path) -> Findings:
+    """The data as MLflow data sets, figures and a page with pictures, and what its checks found.
+
+    Raises:
+        DataRefused: a finding is so grave that nothing is trained; the page is in MLflow.
+    """
     _log_inputs(splits, experiment)
     mlflow.log_dict(splits.report.as_dict(), "data.json")
-    write_data_pictures(splits.report, report / "data")
+    findings = check_experiment_data(experiment, loaded, splits, report / "data")
+    mlflow.log_dict(findings.as_dict(), "data_checks.json")
+    mlflow.log_metrics(findings.metrics())
+    if findings.worst() == "error":
+        mlflow.log_artifacts(str(report), "report")
+    findings.stop_if_grave()
+    return findings
 
 
 def _log_inputs(splits: Splits, experiment: Experiment) -> None:

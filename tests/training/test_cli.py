@@ -46,6 +46,22 @@ def test_data_writes_texts_that_no_other_part_has(tmp_path: Path, var: Path) -> 
     assert not parts["reserve"] & parts["test"]
 
 
+def test_data_check_shows_what_it_found_and_a_grave_finding_is_status_2(var: Path) -> None:
+    arguments = ["data-check", "quickstart", "--set", "data.limit=120", "--set", "candidates.minilm_3=null"]
+    passed = invoke(*arguments)
+    assert passed.exit_code == 0
+    assert "No text has a copy in another part" in passed.stdout
+    assert "minilm reads 128 tokens and so cuts 100% of the training texts" in passed.stdout
+    (page,) = (var / "reports").glob("quickstart-data-*/data.html")
+    assert "The data passes its checks, with warnings" in page.read_text(encoding="utf-8")
+    grave = invoke(
+        *arguments, "--set", "candidates.minilm=null", "--set", "data.checks.imbalance={warn: 1, stop: 1.1}"
+    )
+    assert grave.exit_code == 2
+    assert "the data did not pass its checks: 5 classes" in grave.stderr
+    assert "data.checks" in grave.stderr
+
+
 def test_wrong_input_is_one_sentence_and_status_2(var: Path) -> None:
     for arguments, sentence in (
         (["run", "quikstart"], "did you mean 'quickstart'?"),

@@ -6,7 +6,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from training.behaviour.config import BehaviourConfig
 from training.candidates.config import CatBoostConfig, LogregConfig, NetworkConfig
+from training.data.checks.config import ChecksConfig, Limits
+from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid
 from training.experiment import Experiment, experiment_files, load_experiment
 from training.gate.config import BehaviourLimits, GateConfig
@@ -106,7 +109,19 @@ def test_a_file_without_a_name_is_called_after_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Experiment, GateConfig, BehaviourLimits, NetworkConfig, LogregConfig, CatBoostConfig]
+    "model",
+    [
+        Experiment,
+        GateConfig,
+        BehaviourLimits,
+        BehaviourConfig,
+        AnalysisConfig,
+        ChecksConfig,
+        Limits,
+        NetworkConfig,
+        LogregConfig,
+        CatBoostConfig,
+    ],
 )
 def test_every_field_is_documented(model: type[BaseModel]) -> None:
     import ast

@@ -198,3 +198,15 @@ def test_behaviour_is_a_figure_of_the_run_and_a_tag_of_the_version(first_run: Tr
     assert tags["gate_max_megabytes"].startswith("no limit: ")
     assert tags["gate_invariance_case"].split(":")[0] in ("passed", "warning")
     assert _registry(first_run).by_version("2").tags["gate_class_fall"].startswith("passed: ")
+
+
+def test_the_data_are_checked_before_anything_is_trained(first_run: Trained) -> None:
+    assert "No text has a copy in another part" in first_run.printed
+    assert (first_run.outcome.report / "data" / "data.html").is_file()
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    parent = client.get_run(first_run.outcome.run_id)
+    assert parent.data.metrics["data_leaks"] == 0
+    assert parent.data.metrics["data_truncated_minilm_3"] == 1
+    assert "data_truncated_broken" not in parent.data.metrics
+    findings = mlflow.artifacts.load_dict(f"{parent.info.artifact_uri}/data_checks.json")["findings"]
+    assert findings[0]["name"] == "leaks"

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from training.data.checks.config import ChecksConfig
+
 PACKAGED = "bbc_news"
 
 
@@ -96,6 +98,9 @@ class DataConfig(BaseModel):
 
     near_duplicate_similarity: float = Field(default=0.8, gt=0, le=1)
     """Texts whose sets of three-word runs overlap by this much (Jaccard) are near-duplicates and share one part."""
+
+    checks: ChecksConfig = Field(default_factory=ChecksConfig)
+    """From where on a fault of the data is a warning, or stops the run."""
 
     max_refused: float = Field(default=0.05, ge=0, lt=1)
     """Share of empty, unlabelled and unreadable rows past which the source is refused."""

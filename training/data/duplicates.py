@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from datasketch import MinHash, MinHashLSH
@@ -43,6 +45,15 @@ def drop_exact(rows: Sequence[tuple[str, str]]) -> tuple[Part, int, int]:
             seen.add(key)
             kept.append(row)
     return Part([text for text, _ in kept], [label for _, label in kept]), duplicates, conflicting
+
+
+def conflicting_copies(rows: Sequence[tuple[str, str]], most: int) -> dict[str, dict[str, int]]:
+    """Text → label → rows, of at most `most` texts that stand with more than one label."""
+    labels_of: dict[str, Counter[str]] = {}
+    for text, label in rows:
+        labels_of.setdefault(" ".join(text.split()), Counter())[label] += 1
+    conflicts = ((text, dict(labels)) for text, labels in labels_of.items() if len(labels) > 1)
+    return dict(islice(conflicts, most))
 
 
 def near_duplicate_groups(texts: Sequence[str], similarity: float) -> list[list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from training.data.bbc import bbc_rows
 from training.data.config import PACKAGED, DataConfig
-from training.data.duplicates import drop_exact
+from training.data.duplicates import conflicting_copies, drop_exact
 from training.data.errors import DataRefused
 from training.data.files import file_rows, is_file_source
 from training.data.hub import hub_rows
@@ -64,6 +64,8 @@ class LoadedData:
     source: str
     part: Part
     counts: RowCounts
+    conflicts: dict[str, dict[str, int]] = field(default_factory=dict)
+    """A few of the texts that were dropped because their copies have different labels → label → copies."""
 
     @property
     def texts(self) -> list[str]:
@@ -110,7 +112,7 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
         kept = subsample(part.labels, config.limit, seed)
         counts.left_out = len(part) - len(kept)
         part = Part([part.texts[i] for i in kept], [part.labels[i] for i in kept])
-    return LoadedData(config.source, part, counts)
+    return LoadedData(config.source, part, counts, conflicting_copies(usable, config.checks.examples))
 
 
 def read_texts(config: DataConfig, *, cache: Path | None = None) -> list[str]:

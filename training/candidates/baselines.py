@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -71,9 +74,10 @@ def train_catboost(config: CatBoostConfig, splits: Splits, workplace: Workplace)
     )
 
 
-def tfidf_vectorizer(config: TfidfConfig) -> TfidfVectorizer:
-    """How texts become features, by `config`."""
+def tfidf_vectorizer(config: TfidfConfig, *, dtype: type[np.floating[Any]] = np.float64) -> TfidfVectorizer:
+    """What turns texts into features of `dtype` as `config` says; not fitted yet."""
     return TfidfVectorizer(
+        dtype=dtype,
         max_features=config.max_features,
         ngram_range=(1, config.longest_phrase),
         min_df=config.min_texts,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -127,6 +127,34 @@ class LogregConfig(TfidfConfig):
 
     strength: float = Field(default=10.0, gt=0)
     """Inverse of the regularisation (scikit-learn's C)."""
+
+
+class PerceptronConfig(TfidfConfig):
+    """TF-IDF and a multilayer perceptron: the baseline network, which knows nothing but the training part."""
+
+    kind: Literal["tfidf_mlp"] = "tfidf_mlp"
+
+    max_features: int = Field(default=10_000, ge=1)
+    """Terms kept, the most frequent first. The first layer grows in proportion."""
+
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(128,), min_length=1)
+    """Units of each hidden layer, in order; between them ReLU."""
+
+    epochs: int = Field(default=40, ge=1)
+    """Passes over the training part at most. The weights of the best one, by macro-F1 on the validation part, are
+    kept."""
+
+    patience: int = Field(default=5, ge=1)
+    """Epochs without a better macro-F1 on the validation part after which training stops."""
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Adam's learning rate."""
+
+    batch_size: int = Field(default=32, ge=1)
+    """Texts a step."""
+
+    l2: float = Field(default=1e-4, ge=0)
+    """L2 penalty on the weights (scikit-learn's alpha)."""
 
 
 class CatBoostConfig(TfidfConfig):

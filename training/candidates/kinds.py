@@ -6,11 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
-from training.candidates.config import CatBoostConfig, LogregConfig, NetworkConfig
+from training.candidates.config import CatBoostConfig, LogregConfig, NetworkConfig, PerceptronConfig
 from training.distillation.config import DistilledConfig, DistilledLinearConfig
 
 Candidate = Annotated[
-    NetworkConfig | LogregConfig | CatBoostConfig | DistilledConfig | DistilledLinearConfig,
+    NetworkConfig
+    | LogregConfig
+    | PerceptronConfig
+    | CatBoostConfig
+    | DistilledConfig
+    | DistilledLinearConfig,
     Field(discriminator="kind"),
 ]
 """Any candidate; its `kind` says which."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from rich.progress import Progress
 
 from classifier import Description
 from stores.models import ModelRegistry
+
+Watch = Callable[[float, float], None]
+"""(epochs passed, macro-F1 on the validation part) → nothing; what it raises ends the training."""
+
+
+def watch_nothing(epoch: float, macro_f1: float) -> None:
+    """Let every training go on."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,8 @@ class Workplace:
     """Where the candidate shows how far it is."""
     registry: ModelRegistry | None = None
     """Where a student finds its teacher; None: by the settings."""
+    watch: Watch = watch_nothing
+    """Told after each evaluation of a candidate that learns in epochs; a search stops hopeless ones here."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.candidates.config import CatBoostConfig, LogregConfig
+from training.candidates.config import CatBoostConfig, LogregConfig, PerceptronConfig
 from training.candidates.kinds import Candidate
 from training.candidates.trained import Trained, Workplace
 from training.data import Splits
@@ -20,6 +20,10 @@ def train_candidate(config: Candidate, splits: Splits, workplace: Workplace) -> 
         from training.candidates.baselines import train_logreg
 
         return train_logreg(config, splits, workplace)
+    if isinstance(config, PerceptronConfig):
+        from training.candidates.perceptron import train_perceptron
+
+        return train_perceptron(config, splits, workplace)
     if isinstance(config, CatBoostConfig):
         from training.candidates.baselines import train_catboost
 

@@ -14,7 +14,7 @@ from training.candidates.trained import History, Workplace
 from training.data import Splits
 from training.finetuning.arguments import training_arguments
 from training.finetuning.encoding import EncodedPart
-from training.finetuning.following import EpochsToHistory, EpochsToMlflow, StepsToProgress
+from training.finetuning.following import EpochsToHistory, EpochsToMlflow, EpochsToWatch, StepsToProgress
 from training.finetuning.metrics import compute_metrics
 from training.finetuning.regularising import strategies_of
 from training.finetuning.strategies import Regulariser, Strategies
@@ -58,6 +58,7 @@ def finetune(
                 follower,
                 EpochsToMlflow(),
                 StepsToProgress(workplace.progress, workplace.name),
+                EpochsToWatch(workplace.watch),
                 *callbacks,
             ],
             train_dataset=train,

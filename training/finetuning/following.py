@@ -9,7 +9,7 @@ import mlflow
 from rich.progress import Progress
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.candidates.trained import History
+from training.candidates.trained import History, Watch
 
 _EVALUATION = "eval_"
 _FIGURES = {
@@ -90,6 +90,24 @@ class EpochsToMlflow(TrainerCallback):
             return
         figures = {f"epoch_{name}": value for name, value in _evaluated(metrics).items()}
         mlflow.log_metrics({**figures, "epoch": float(state.epoch or 0.0)}, step=state.global_step)
+
+
+class EpochsToWatch(TrainerCallback):
+    """Tells the workplace's `watch` each evaluation, which may end the training by raising."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Epochs passed, and macro-F1."""
+        self._watch(float(state.epoch or 0.0), _evaluated(metrics)["macro_f1"])
 
 
 class StepsToProgress(TrainerCallback):

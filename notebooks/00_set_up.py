@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 0 · Set-up
 #
-# These lessons walk through the training room of the project, from a text to a champion. They import the project's
-# own code: what you run here is what `python -m training run` runs.
+# These lessons walk through the training room of the project, from a text to a champion. They import the
+# project's own code: what you run here is what `python -m training run` runs.
 #
 # | lesson | what it is about |
 # |---|---|
@@ -46,8 +46,8 @@ for package in ("torch", "transformers", "datasets", "mlflow", "scikit-learn", "
     print(f"{package:>14} {version(package)}")
 
 # %% [markdown]
-# State of every kind (models, runs, reports) lives in one folder. `VAR_DIR` moves it; these lessons use a folder of
-# their own, so that no lesson touches your champion.
+# State of every kind (models, runs, reports) lives in one folder. `VAR_DIR` moves it; these lessons use a folder
+# of their own, so that no lesson touches your champion.
 
 # %%
 import tempfile

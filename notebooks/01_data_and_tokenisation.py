@@ -42,13 +42,13 @@ splits = split_data(loaded, config, seed=42)
 Console(width=100).print(splits.report)
 
 # %% [markdown]
-# Read the first table from top to bottom: how many rows there were, and what became of each that is not used. A row is
-# never dropped in silence.
+# Read the first table from top to bottom: how many rows there were, and what became of each that is not used. A
+# row is never dropped in silence.
 #
 # *Near-duplicates* deserve a word. News agencies repeat themselves: an article, and the same article with two sentences
-# more. If one stands in the training part and the other in the test part, the test asks what the network has already
-# been told. So texts that share most of their three-word runs are found (MinHash), and all of them go to the training
-# part.
+# more. If one stands in the training part and the other in the test part, the test asks what the network has
+# already been told. So texts that share most of their three-word runs are found (MinHash), and all of them go to
+# the training part.
 
 # %%
 from IPython.display import Image, display
@@ -58,8 +58,8 @@ for picture in write_data_pictures(splits.report, folder):
     display(Image(filename=str(picture), width=700))
 
 # %% [markdown]
-# The same seed gives the same split, on any machine, and a fingerprint says so. It is kept with every model, so that
-# two models can be compared only where they were judged on the same texts.
+# The same seed gives the same split, on any machine, and a fingerprint says so. It is kept with every model, so
+# that two models can be compared only where they were judged on the same texts.
 
 # %%
 again = split_data(load_data(config, seed=42), config, seed=42)
@@ -79,8 +79,8 @@ network, tokenizer = load_network("all-minilm-l6-v2", splits.labels, layers=None
 print(tokenizer.tokenize("The chancellor's reshuffle was unputdownable."))
 
 # %% [markdown]
-# A network reads a limited number of tokens; the rest of a text is cut, in training as in serving. How much of these
-# texts is lost at which limit?
+# A network reads a limited number of tokens; the rest of a text is cut, in training as in serving. How much of
+# these texts is lost at which limit?
 
 # %%
 import numpy as np
@@ -93,9 +93,9 @@ for limit in (32, 64, 128, 256):
 # %% [markdown]
 # ## Padding
 #
-# A batch is a rectangle, and texts are not equally long: the short ones are filled up with padding, which costs as much
-# to compute as words do. Padding every text to the limit is the simplest way, and the dearest. The project pads each
-# batch to its own longest text, and lets texts of like length share a batch.
+# A batch is a rectangle, and texts are not equally long: the short ones are filled up with padding, which costs
+# as much to compute as words do. Padding every text to the limit is the simplest way, and the dearest. The
+# project pads each batch to its own longest text, and lets texts of like length share a batch.
 
 # %%
 from training.finetuning.sampling import LengthOrder
@@ -125,8 +125,8 @@ for name, places in ways.items():
     )
 
 # %% [markdown]
-# Sorted by length would waste least, and would let the network see all short texts before all long ones. So lengths are
-# grouped within stretches of the shuffled order: nearly as cheap, and still at random.
+# Sorted by length would waste least, and would let the network see all short texts before all long ones. So
+# lengths are grouped within stretches of the shuffled order: nearly as cheap, and still at random.
 
 # %%
 costs = list(ways.values())

@@ -13,8 +13,8 @@
 # %% [markdown]
 # # 2 · Fine-tuning with the Trainer
 #
-# A pretrained network knows language; it does not know your labels. Fine-tuning gives it a new head and changes all of
-# its weights a little, so that the head can do its work.
+# A pretrained network knows language; it does not know your labels. Fine-tuning gives it a new head and changes
+# all of its weights a little, so that the head can do its work.
 
 # %%
 import os
@@ -42,8 +42,8 @@ print(len(splits.validation), "texts to choose by")
 print(len(splits.test), "texts to judge by")
 
 # %% [markdown]
-# What is trained, and how, is a configuration. Every field has a meaning and a default; a field that does not exist is
-# refused.
+# What is trained, and how, is a configuration. Every field has a meaning and a default; a field that does not
+# exist is refused.
 
 # %%
 from training.candidates.config import NetworkConfig
@@ -59,8 +59,8 @@ config = NetworkConfig(
 print(NetworkConfig.model_fields["warmup"].default, "of the steps are warm-up")
 
 # %% [markdown]
-# `train_network` does what a run does for each candidate: load the weights, fine-tune, keep the weights of the best
-# epoch on the validation part, export the network to ONNX, and show that the exported one computes the same.
+# `train_network` does what a run does for each candidate: load the weights, fine-tune, keep the weights of the
+# best epoch on the validation part, export the network to ONNX, and show that the exported one computes the same.
 
 # %%
 from rich.progress import Progress
@@ -87,9 +87,10 @@ for path in sorted(workplace.bundle.iterdir()):
 # %% [markdown]
 # ## Judging
 #
-# The candidate is judged through those files, by the classifier that will serve them. First its temperature is fitted
-# on the *validation* part, so that a probability of 0.9 is right nine times in ten; then it meets the *test* part,
-# which no choice has seen. Each figure comes with an interval: on so few texts the interval is the message.
+# The candidate is judged through those files, by the classifier that will serve them. First its temperature is
+# fitted on the *validation* part, so that a probability of 0.9 is right nine times in ten; then it meets the
+# *test* part, which no choice has seen. Each figure comes with an interval: on so few texts the interval is the
+# message.
 
 # %%
 from training.gate.config import GateConfig

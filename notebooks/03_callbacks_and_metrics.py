@@ -14,8 +14,8 @@
 # # 3 · Callbacks and metrics
 #
 # A training takes minutes or days, and nobody should have to wait for its end to know how it goes. transformers'
-# Trainer calls *callbacks* at every step, log and evaluation; the project's own follow each training into MLflow, into
-# the history that pictures are drawn from, and into a progress bar.
+# Trainer calls *callbacks* at every step, log and evaluation; the project's own follow each training into MLflow,
+# into the history that pictures are drawn from, and into a progress bar.
 
 # %%
 import os
@@ -70,8 +70,8 @@ assert skewed["accuracy"] > 0.85 > 0.6 > skewed["macro_f1"]
 # %% [markdown]
 # ## A callback of your own
 #
-# A callback is a class with a method for each event that interests it. This one watches how large the gradients are: if
-# they grow without bound the learning rate is too high, if they vanish nothing is learned any more.
+# A callback is a class with a method for each event that interests it. This one watches how large the gradients
+# are: if they grow without bound the learning rate is too high, if they vanish nothing is learned any more.
 
 # %%
 from transformers import TrainerCallback

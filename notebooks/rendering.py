@@ -42,7 +42,7 @@ def render(chosen: Sequence[Path], folder: Path, *, smoke: bool = False) -> Iter
     with _kernel(smoke) as kernel:
         for path in chosen:
             notebook = jupytext.read(path)
-            notebook.cells.insert(0, nbformat.v4.new_code_cell(_FORGET))
+            notebook.cells.insert(0, nbformat.v4.new_code_cell(_FORGET))  # type: ignore[no-untyped-call]
             try:
                 NotebookClient(
                     notebook,
@@ -54,7 +54,7 @@ def render(chosen: Sequence[Path], folder: Path, *, smoke: bool = False) -> Iter
                 raise RenderingFailed(f"{path.name}: {error}") from None
             del notebook.cells[0]
             _number_from_one(notebook)
-            nbformat.write(notebook, folder / f"{path.stem}.ipynb")
+            nbformat.write(notebook, folder / f"{path.stem}.ipynb")  # type: ignore[no-untyped-call]
             page = folder / f"{path.stem}.html"
             page.write_text(_html(notebook, path.stem), encoding="utf-8")
             yield page
@@ -94,7 +94,7 @@ def _kernel(smoke: bool) -> Iterator[KernelManager]:
 
 def _html(notebook: nbformat.NotebookNode, title: str) -> str:
     # No script from anywhere: the pages show formulas as they are written, and need no other.
-    exporter = HTMLExporter(
+    exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         mathjax_url="",
         require_js_url="",
         jquery_url="",

@@ -1,0 +1,65 @@
+"""`python -m classifier.throughput BUNDLE TEXTS.jsonl`: how fast a bundle is in-process, with nothing around it.
+
+It is the ceiling of whatever serves the bundle on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.predictor import Classifier
+
+
+def texts_per_second(
+    classifier: Classifier, texts: Sequence[str], *, rounds: int = 3, batch_tokens: int = DEFAULT_BATCH_TOKENS
+) -> float:
+    """Median over `rounds` of texts a second, tokenising included, in batches of like length."""
+    rates = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        classifier.predict(texts, batch_tokens=batch_tokens)
+        rates.append(len(texts) / (time.perf_counter() - started))
+    return statistics.median(rates)
+
+
+def milliseconds_a_text(classifier: Classifier, texts: Sequence[str]) -> float:
+    """Median time of one text by itself."""
+    times = []
+    for text in texts:
+        started = time.perf_counter()
+        classifier.predict([text])
+        times.append(time.perf_counter() - started)
+    return statistics.median(times) * 1000
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print one line of JSON."""
+    parser = argparse.ArgumentParser(prog="python -m classifier.throughput", description=__doc__)
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument("texts", type=Path, help='a JSONL file of {"text": …}')
+    parser.add_argument("--threads", type=int, help="threads of one inference; default: one for each core")
+    parser.add_argument(
+        "--batch-tokens", type=int, default=DEFAULT_BATCH_TOKENS, help="padded tokens of one batch"
+    )
+    parser.add_argument("--limit", type=int, default=512, help="texts to read at most")
+    given = parser.parse_args(arguments)
+    lines = given.texts.read_text(encoding="utf-8").splitlines()[: given.limit]
+    texts = [json.loads(line)["text"] for line in lines]
+    classifier = Classifier.load(given.bundle, threads=given.threads)
+    classifier.predict(texts[:32])  # the first batches allocate
+    figures = {
+        "texts": len(texts),
+        "texts_per_second": round(texts_per_second(classifier, texts, batch_tokens=given.batch_tokens), 2),
+        "milliseconds_a_text": round(milliseconds_a_text(classifier, texts[:50]), 3),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

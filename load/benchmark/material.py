@@ -1,0 +1,125 @@
+"""What every server gets: the same weights, the same number of threads, the same texts."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_NETWORK = Path(__file__).with_name("network.yaml")
+_SHORT_WORDS = 12
+_MIXED_WORDS, _MIXED_SPREAD = 40, 0.45
+"""Median of the words that a mixed text is cut to at most, and the standard deviation of its logarithm: lengths as in
+news in brief."""
+_LONG_WORDS = 150
+
+
+class MaterialMissing(Exception):
+    """The network could not be trained, or left something out; the log says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Weights and texts."""
+
+    bundle: Path
+    """The bundle, for our service and the ceiling."""
+    logged: Path
+    """The same as an MLflow model."""
+    weights: Path
+    """The same network as transformers saves it."""
+    texts: tuple[str, ...]
+    max_length: int
+    threads: int
+
+    def kinds(self, seed: int = 0) -> dict[str, list[str]]:
+        """Texts by length: `short`, `mixed` and `long`."""
+        chance = random.Random(seed)
+        return {
+            "short": [_cut(text, _SHORT_WORDS) for text in self.texts],
+            "mixed": [
+                _cut(text, max(4, round(_MIXED_WORDS * chance.lognormvariate(0, _MIXED_SPREAD))))
+                for text in self.texts
+            ],
+            "long": _joined(self.texts, _LONG_WORDS),
+        }
+
+
+def make_material(folder: Path, overrides: Sequence[str], *, threads: int) -> Material:
+    """Train the network into `folder`, unless it is there already, and read what it left.
+
+    Args:
+        folder: kept between benchmarks.
+        overrides: `key=value` of the experiment, such as `data.source=news.csv`.
+        threads: of every server.
+
+    Raises:
+        MaterialMissing: training failed.
+    """
+    texts = folder / "texts.jsonl"
+    if not texts.is_file():
+        chosen = [part for override in overrides for part in ("--set", override)]
+        _training(folder, "run", str(_NETWORK), *chosen)
+        unseen = folder / "unseen.jsonl"
+        _training(folder, "data", str(_NETWORK), *chosen, "--part", "reserve", "--out", str(unseen))
+        unseen.rename(texts)  # last: its presence says that all is there
+    bundle = _only(folder, "classifier.json", beside="MLmodel")
+    description = json.loads((bundle / "classifier.json").read_text(encoding="utf-8"))
+    return Material(
+        bundle=bundle,
+        logged=next(parent for parent in bundle.parents if (parent / "MLmodel").is_file()),
+        weights=_only(folder / "reports", "model.safetensors", beside="config.json"),
+        texts=tuple(json.loads(line)["text"] for line in texts.read_text(encoding="utf-8").splitlines()),
+        max_length=int(description["max_length"]),
+        threads=threads,
+    )
+
+
+def _training(folder: Path, *command: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    result = subprocess.run(
+        [sys.executable, "-m", "training", *command],
+        cwd=_ROOT,
+        env={**environment, "VAR_DIR": str(folder)},
+        check=False,
+    )
+    if result.returncode:
+        raise MaterialMissing(
+            f"`python -m training {' '.join(command)}` ended with status {result.returncode}"
+        )
+
+
+def _only(folder: Path, name: str, *, beside: str) -> Path:
+    """The newest folder under `folder` that holds `name`, with `beside` in it or in one that holds it."""
+    found = [
+        path.parent
+        for path in folder.rglob(name)
+        if any((place / beside).is_file() for place in (path.parent, *path.parent.parents))
+    ]
+    if not found:
+        raise MaterialMissing(f"there is no {name} under {folder}: delete that folder, and it is made anew")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def _cut(text: str, words: int) -> str:
+    return " ".join(text.split()[:words])
+
+
+def _joined(texts: Sequence[str], words: int) -> list[str]:
+    """Each text with as many of the following ones as it takes to have so many words."""
+    found = []
+    for start in range(len(texts)):
+        parts: list[str] = []
+        position = start
+        while sum(len(part.split()) for part in parts) < words and len(parts) < len(texts):
+            parts.append(texts[position % len(texts)])
+            position += 1
+        found.append(_cut(" ".join(parts), words))
+    return found

@@ -1,0 +1,103 @@
+"""The figures as Markdown."""
+
+from __future__ import annotations
+
+from load.benchmark.results import Results, median
+from load.benchmark.running import OPEN
+
+
+def markdown(results: Results, ours: str) -> str:
+    """The tables: throughput, latency, the fixed rate, what each takes; ratios are to `ours`."""
+    parts = [
+        _heading(results),
+        *_closed(results, ours),
+        *_open(results),
+        *_costs(results),
+        *_failures(results),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _heading(results: Results) -> str:
+    words = ", ".join(f"{kind} {count:.0f}" for kind, count in results.texts.items())
+    return (
+        f"{results.machine['cores']} cores, {results.machine['threads']} threads; mean words of a text: {words}. "
+        "Medians over interleaved rounds; one text a request.\n"
+    )
+
+
+def _closed(results: Results, ours: str) -> list[str]:
+    lines = []
+    for scenario in results.scenarios():
+        if not scenario.startswith("closed-"):
+            continue
+        _, clients, kind = scenario.split("-")
+        lines += [
+            f"### {clients} client{'s' if clients != '1' else ''}, {kind} texts",
+            "",
+            "| server | requests/s | p50 ms | p95 ms | p99 ms | failed | Champion is … times as fast |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        own = results.rate_of(ours, scenario)
+        for peer in _fastest_first(results, scenario):
+            found = results.of(peer, scenario)
+            rate = results.rate_of(peer, scenario)
+            ratio = f"{own / rate:.2f}" if rate and peer != ours else "–"
+            cells = [
+                peer,
+                f"{rate:.1f}",
+                *(f"{median(getattr(item, name) for item in found):.0f}" for name in ("p50", "p95", "p99")),
+                str(sum(item.failed for item in found)),
+                ratio,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        if ceiling := results.ceiling(kind):
+            lines.append(
+                f"| *the classifier in-process* | {ceiling:.1f} | – | – | – | – | {own / ceiling:.2f} |"
+            )
+        lines.append("")
+    return lines
+
+
+def _open(results: Results) -> list[str]:
+    if OPEN not in results.scenarios():
+        return []
+    lines = [
+        f"### {results.rate:.1f} requests a second at random moments, mixed texts",
+        "",
+        "| server | p50 ms | p95 ms | p99 ms | failed |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for peer in results.peers():
+        found = results.of(peer, OPEN)
+        if found:
+            cells = [f"{median(getattr(item, name) for item in found):.0f}" for name in ("p50", "p95", "p99")]
+            lines.append(f"| {peer} | {' | '.join(cells)} | {sum(item.failed for item in found)} |")
+    return [*lines, ""]
+
+
+def _costs(results: Results) -> list[str]:
+    lines = [
+        "### What each takes",
+        "",
+        "| server | start s | memory MB | padding | same labels |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for peer in results.peers():
+        starts = [item for item in results.starts if item.peer == peer]
+        paddings = [item.padding for item in starts if item.padding is not None]
+        padding = f"{median(paddings):.0%}" if paddings else "–"
+        lines.append(
+            f"| {peer} | {median(item.seconds for item in starts):.1f} | "
+            f"{median(item.megabytes for item in starts):.0f} | {padding} | "
+            f"{median(item.agreement for item in starts):.0%} |"
+        )
+    return [*lines, ""]
+
+
+def _failures(results: Results) -> list[str]:
+    return [f"{peer} did not take part: {why}" for peer, why in results.failures.items()]
+
+
+def _fastest_first(results: Results, scenario: str) -> list[str]:
+    return sorted(results.peers(), key=lambda peer: -results.rate_of(peer, scenario))

@@ -21,17 +21,34 @@ def minilm_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
-def export_minilm(folder: Path, *, layers: int = 1, seed: int = 0, labels: int = len(TOPICS)) -> None:
-    """Write `model.onnx` and `tokenizer.json` into `folder`; about five seconds."""
+def export_minilm(
+    folder: Path,
+    *,
+    layers: int = 1,
+    seed: int = 0,
+    labels: tuple[str, ...] = TOPICS,
+    weights: Path | None = None,
+) -> None:
+    """Write `model.onnx` and `tokenizer.json` into `folder`; about five seconds.
+
+    With `weights`, the same network also stands in that folder as transformers saves it.
+    """
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
-        minilm_folder(), num_labels=labels, num_hidden_layers=layers, attn_implementation="eager"
+        minilm_folder(),
+        id2label=dict(enumerate(labels)),
+        label2id={label: position for position, label in enumerate(labels)},
+        num_hidden_layers=layers,
+        attn_implementation="eager",
     ).eval()
     # A fresh head gives nearly the same for every text; larger, it tells them apart.
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    if weights is not None:
+        model.save_pretrained(weights)
+        AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(weights)
     inputs = {
         name: torch.ones(2, 8, dtype=torch.long) for name in ("input_ids", "attention_mask", "token_type_ids")
     }
@@ -63,10 +80,12 @@ def export_minilm(folder: Path, *, layers: int = 1, seed: int = 0, labels: int =
     shutil.copy(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
 
 
-def sealed_network_bundle(folder: Path, *, signing_key: str | None = None) -> Classifier:
-    """A one-layer MiniLM bundle in `folder`."""
+def sealed_network_bundle(
+    folder: Path, *, signing_key: str | None = None, weights: Path | None = None
+) -> Classifier:
+    """A one-layer MiniLM bundle in `folder`; `weights` as in `export_minilm`."""
     folder.mkdir(parents=True)
-    export_minilm(folder)
+    export_minilm(folder, weights=weights)
     description = Description(
         kind="onnx", model_file="model.onnx", labels=TOPICS, max_length=MAX_LENGTH, candidate="minilm_l1"
     )

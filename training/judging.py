@@ -38,6 +38,7 @@ class Judged:
     """Folder of its files."""
     validation: Scores
     test: Scores
+    validation_predictions: Predictions
     test_predictions: Predictions
     cost: Cost
     int8: Point | None = None
@@ -106,15 +107,16 @@ def judge(
     description.write(bundle)
 
     classifier = Classifier.load(bundle, verify=False)
-    validated = classifier.predict(splits.validation.texts)
+    validated = classifier.classify(splits.validation.texts)
     tested = classifier.classify(splits.test.texts)
     judged = Judged(
         name=name,
         trained=trained,
         description=description,
         bundle=bundle,
-        validation=evaluate(validated, splits.validation.labels, labels, **sure),
+        validation=evaluate(validated.probabilities, splits.validation.labels, labels, **sure),
         test=evaluate(tested.probabilities, splits.test.labels, labels, **sure),
+        validation_predictions=validated,
         test_predictions=tested,
         cost=cost_of(classifier, splits.validation.texts),
         int8=_int8_point(name, bundle, description, splits, sure),

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from training import pareto, plots
 from training.data import Splits
+from training.error_analysis.report import FOLDER as ERRORS
 from training.evaluation import paired_difference
 from training.experiment import Experiment
 from training.gate.decision import Decision
@@ -114,9 +115,15 @@ def write_run_report(
 def write_bundle_report(
     bundle: Path, run_report: Path, experiment: Experiment, winner: Judged, decision: Decision
 ) -> None:
-    """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner."""
+    """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner.
+
+    What quotes texts of the data is left out, unless the experiment says otherwise.
+    """
     report = bundle / "report"
-    shutil.copytree(run_report / winner.name, report, dirs_exist_ok=True)
+    private = () if experiment.analysis.texts_in_bundle else (ERRORS,)
+    shutil.copytree(
+        run_report / winner.name, report, ignore=shutil.ignore_patterns(*private), dirs_exist_ok=True
+    )
     for name in ("comparison.png", "pareto.png", "experiment.yaml"):
         if (run_report / name).is_file():
             shutil.copy(run_report / name, report / name)

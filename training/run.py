@@ -33,6 +33,8 @@ from training.candidates.training import train_candidate
 from training.data import LoadedData, Part, Splits, load_data, split_data
 from training.data.checks.finding import Findings
 from training.data_check import check_experiment_data
+from training.error_analysis.label_errors import probable_label_errors, write_label_errors
+from training.error_analysis.report import write_error_analysis
 from training.errors import NoCandidateLeft
 from training.experiment import Experiment
 from training.gate.contenders import current_champion
@@ -105,6 +107,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
         outcome.winner = winner.name
         for sentence in baseline_sentences(experiment, outcome.judged, winner, splits):
             console.print(sentence, highlight=False)
+        console.print(_look_for_label_errors(experiment, winner, splits, report), highlight=False)
         outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
         outcome.version = _register(experiment, winner, splits, registry, outcome)
         mlflow.log_artifacts(str(report), "report")
@@ -150,6 +153,9 @@ def _try_candidate(
             except Exception as error:
                 mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:5000])
                 raise
+            write_error_analysis(
+                pictures, judged, splits.test, experiment.analysis, experiment.gate.confidence
+            )
             mlflow.log_metrics(judged.metrics())
             mlflow.log_artifacts(str(pictures), "pictures")
     except Exception as error:  # whatever it is: hours of the other candidates' training hang on it
@@ -169,6 +175,24 @@ def _winner(experiment: Experiment, outcome: Outcome) -> Judged | None:
         key=lambda item: (item.validation.macro_f1.value, -item.milliseconds),
         default=None,
     )
+
+
+def _look_for_label_errors(experiment: Experiment, winner: Judged, splits: Splits, report: Path) -> str:
+    """Write `label_errors.csv`, note how many there are, and say so in a sentence."""
+    errors = probable_label_errors(
+        splits,
+        winner.validation_predictions.probabilities,
+        winner.test_predictions.probabilities,
+        experiment.analysis,
+        seed=experiment.seed,
+    )
+    counts = {part: sum(error.part == part for error in errors) for part in ("train", "validation", "test")}
+    mlflow.log_metrics({f"probable_label_errors_{part}": float(count) for part, count in counts.items()})
+    if not errors:
+        return "No label looks wrong." if experiment.analysis.label_errors else ""
+    write_label_errors(report / "label_errors.csv", errors)
+    said = ", ".join(f"{count} in {part}" for part, count in counts.items())
+    return f"{len(errors)} labels look wrong ({said}): label_errors.csv in the report lists them for a person to check."
 
 
 def _at_the_gate(

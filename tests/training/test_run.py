@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +15,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from rich.console import Console
+from rich.progress import Progress
 
 from classifier import Classifier
 from classifier.manifest import sha256_of
@@ -20,7 +25,11 @@ from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.browser import chromium
 from tests.training.conftest import Trained, environment
+from training.candidates.trained import Workplace
+from training.candidates.training import train_candidate
 from training.compare import comparison_tables
+from training.data import Part, load_data, split_data
+from training.judging import judge
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +94,11 @@ def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run:
     client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
     inputs = client.get_run(network.info.run_id).inputs.dataset_inputs
     assert {item.tags[0].value for item in inputs} == {"train", "validation", "test"}
-    pictures = {Path(item.path).name for item in client.list_artifacts(network.info.run_id, "pictures")}
+    pictures = {
+        Path(item.path).name
+        for item in client.list_artifacts(network.info.run_id, "pictures")
+        if not item.is_dir
+    }
     assert pictures == {"confusion_matrix.png", "class_f1.png", "reliability.png", "training_curves.png"}
 
 
@@ -210,3 +223,45 @@ def test_the_data_are_checked_before_anything_is_trained(first_run: Trained) -> 
     assert "data_truncated_broken" not in parent.data.metrics
     findings = mlflow.artifacts.load_dict(f"{parent.info.artifact_uri}/data_checks.json")["findings"]
     assert findings[0]["name"] == "leaks"
+
+
+def test_mistakes_are_written_down_and_stay_out_of_the_bundle(first_run: Trained) -> None:
+    report = first_run.outcome.report
+    page = (report / "minilm_3" / "errors" / "errors.html").read_text(encoding="utf-8")
+    assert "The mistakes of minilm_3" in page
+    with (report / "minilm_3" / "errors" / "mistakes.csv").open(encoding="utf-8", newline="") as file:
+        mistakes = list(csv.DictReader(file))
+    winner = next(item for item in first_run.outcome.judged if item.name == "minilm_3")
+    wrong = winner.test.texts - sum(row[place] for place, row in enumerate(winner.test.confusion))
+    assert len(mistakes) == min(wrong, first_run.experiment.analysis.mistakes)
+    sure = [float(row["confidence"]) for row in mistakes]
+    assert sure == sorted(sure, reverse=True)
+    assert not (_bundle(first_run) / "report" / "errors").exists()
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    metrics = client.get_run(first_run.outcome.run_id).data.metrics
+    listed = sum(metrics[f"probable_label_errors_{part}"] for part in ("train", "validation", "test"))
+    with (report / "label_errors.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == listed
+    assert f"{listed:.0f} labels look wrong" in first_run.printed
+
+
+def test_calibration_listens_to_the_validation_part_only(first_run: Trained, tmp_path: Path) -> None:
+    """Other test texts and labels change the judgement, not the temperature."""
+    experiment = first_run.experiment
+    splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
+    winner = next(item for item in first_run.outcome.judged if item.name == "tfidf_logreg")
+    other = dataclasses.replace(
+        splits, test=Part(splits.reserve.texts, splits.reserve.labels[1:] + splits.reserve.labels[:1])
+    )
+    progress = Progress(console=Console(file=io.StringIO()))
+    again = {}
+    for name, parts in (("same", splits), ("other", other)):
+        place = Workplace("tfidf_logreg", tmp_path / name, tmp_path, experiment.seed, progress)
+        place.bundle.mkdir()
+        trained = train_candidate(experiment.candidates["tfidf_logreg"], parts, place)
+        again[name] = judge(
+            "tfidf_logreg", trained, parts, place.bundle, tmp_path / name, experiment.gate, seed=1
+        )
+    temperatures = {item.description.temperature for item in (winner, *again.values())}
+    assert len(temperatures) == 1
+    assert again["other"].test.macro_f1.value < again["same"].test.macro_f1.value

@@ -19,7 +19,7 @@ class AnalysisConfig(BaseModel):
     label_errors: bool = True
     """Whether probable label errors are looked for (cleanlab), in the training part and in both held-out parts."""
 
-    label_error_texts: int = Field(default=20_000, ge=50)
+    label_error_texts: int = Field(default=10_000, ge=50)
     """Texts of the training part that are searched at most, drawn by the seed: a small model learns them five times."""
 
     texts_in_bundle: bool = False

@@ -99,12 +99,53 @@ def list_experiments() -> None:
 @main.command()
 @click.argument("experiment", required=False)
 @click.option("--all", "every", is_flag=True, help="Every run, not the last one only.")
-def compare(experiment: str | None, every: bool) -> None:
-    """Show the candidates of the last run with intervals, of EXPERIMENT or of whichever ran last."""
-    from training.compare import comparison_tables
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Train every candidate of EXPERIMENT with N seeds, and compare them; nothing is registered.",
+)
+@click.option(
+    "--against", metavar="CANDIDATE", help="With --seeds: compare with this one; default: the first."
+)
+@click.option("--redraw", is_flag=True, help="With --seeds: each seed also draws its own split of the texts.")
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+    default=0.95,
+    show_default=True,
+    help="With --seeds: confidence of the intervals.",
+)
+@_SET
+def compare(
+    experiment: str | None,
+    every: bool,
+    seeds: int | None,
+    against: str | None,
+    redraw: bool,
+    confidence: float,
+    overrides: tuple[str, ...],
+) -> None:
+    """Show the candidates of the last run with intervals, of EXPERIMENT or of whichever ran last.
 
+    With --seeds, train them anew several times and say which differences are more than chance. What was trained
+    before with the same configuration, texts and seed is not trained again.
+    """  # fmt: skip
+    if seeds is None:
+        if against or redraw or overrides:
+            raise click.UsageError("--against, --redraw and --set belong to --seeds")
+        from training.compare import comparison_tables
+
+        with _errors():
+            _console().print(*comparison_tables(experiment, every=every), sep="\n")
+        return
+    if experiment is None or every:
+        raise click.UsageError("--seeds needs the EXPERIMENT to train, and shows no past runs")
     with _errors():
-        _console().print(*comparison_tables(experiment, every=every), sep="\n")
+        loaded = load_experiment(experiment, overrides)
+        from training.seeds.running import Plan, compare_seeds
+
+        compare_seeds(Plan(loaded, seeds, against, redraw, confidence), console=_console())
 
 
 @main.command()

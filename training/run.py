@@ -14,14 +14,7 @@ from typing import Any
 
 import mlflow
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from classifier import Classifier, seal_bundle
 from classifier.reference import reference_frame, write_reference
@@ -41,6 +34,7 @@ from training.gate.contenders import current_champion
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.judging import Judged, judge
+from training.progress import training_progress
 from training.report import (
     baseline_sentences,
     closing_table,
@@ -90,7 +84,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
         mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
         console.print(_log_data(loaded, splits, experiment, report))
-        with _progress(console) as progress:
+        with training_progress(console) as progress:
             for name in experiment.candidates:
                 _try_candidate(name, experiment, splits, registry, scratch, progress, outcome)
         winner = _winner(experiment, outcome)
@@ -327,15 +321,3 @@ def _folders(experiment: Experiment) -> Iterator[tuple[Path, Path]]:
         yield report, scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-    )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging as transformers_logging
@@ -28,8 +31,11 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     set_seed(workplace.seed)  # the new head is drawn at random
     network, tokenizer = load_network(config.weights, splits.labels, config.layers)
+    started = time.perf_counter()
     history = finetune(network, tokenizer, config, splits, workplace)
-    return finished(network, tokenizer, config, splits, workplace, history)
+    seconds = time.perf_counter() - started
+    trained = finished(network, tokenizer, config, splits, workplace, history)
+    return replace(trained, figures={**trained.figures, "training_seconds": seconds})
 
 
 def finished(

@@ -1,0 +1,112 @@
+"""What a comparison over seeds tells: a table for the terminal, and `seeds.md`, `seeds.json` and `seeds.png`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from training.data import Splits
+from training.report import write_json
+from training.resampling import Interval
+from training.seeds.picture import draw_standings
+from training.seeds.statistics import Standing
+
+if TYPE_CHECKING:
+    from training.seeds.running import Plan
+
+_HEADINGS = ("macro-F1", "interval", "to {reference}", "interval", "", "training", "ms/text")
+
+
+def standings_table(plan: Plan, rows: Sequence[Standing]) -> Table:
+    """Every candidate's mean, its difference to the reference, and its cost."""
+    table = Table(
+        title=f"{plan.experiment.name}, {plan.seeds} seeds", title_justify="left", box=SIMPLE_HEAD,
+        collapse_padding=True,
+    )  # fmt: skip
+    table.add_column("candidate", no_wrap=True)
+    for heading in _HEADINGS:
+        table.add_column(heading.format(reference=plan.reference), justify="right", no_wrap=True)
+    for row in rows:
+        style = {"better": "green", "worse": "red"}.get(row.verdict)
+        table.add_row(row.candidate, *_cells(row), style=style)
+    return table
+
+
+def write_report(
+    folder: Path, plan: Plan, rows: Sequence[Standing], splits: Splits, failed: Mapping[str, str]
+) -> None:
+    """Write the table as Markdown, every figure as JSON, and the picture into a new folder."""
+    folder.mkdir(parents=True)
+    (folder / "seeds.md").write_text(as_markdown(plan, rows, splits, failed), encoding="utf-8")
+    write_json(
+        folder / "seeds.json",
+        {
+            "experiment": plan.experiment.name,
+            "reference": plan.reference,
+            "seeds": plan.seeds,
+            "redraw": plan.redraw,
+            "confidence": plan.confidence,
+            "texts": {name: len(part) for name, part in splits.parts().items()},
+            "candidates": [row.as_dict() for row in rows],
+            "failed": dict(failed),
+        },
+    )
+    (folder / "experiment.yaml").write_text(plan.experiment.as_yaml(), encoding="utf-8")
+    draw_standings(
+        rows,
+        plan.reference,
+        folder / "seeds.png",
+        title=f"{plan.experiment.name}: {plan.seeds} seeds, {len(splits.train)} training and "
+        f"{len(splits.test)} test texts",
+    )
+
+
+def as_markdown(
+    plan: Plan, rows: Sequence[Standing], splits: Splits, failed: Mapping[str, str] | None = None
+) -> str:
+    """The table with what one must know to read it."""
+    headings = ["candidate", *(heading.format(reference=plan.reference) for heading in _HEADINGS)]
+    lines = [
+        "| " + " | ".join(headings) + " |",
+        "|---|" + "---:|" * (len(headings) - 1),
+        *("| " + " | ".join([row.candidate, *_cells(row)]) + " |" for row in rows),
+        "",
+        f"{plan.seeds} seeds, {len(splits.train)} training and {len(splits.test)} test texts of "
+        f"{splits.report.source}, {'a new split' if plan.redraw else 'the same split'} for each seed. Intervals: "
+        f"Student's t over the seeds, {plan.confidence:.0%}; differences are paired by seed. Training: median time "
+        f"as a multiple of {plan.reference}'s, the candidates taking turns.",
+        _chance(plan, rows),
+    ]
+    lines += [f"{name} failed: {why}" for name, why in (failed or {}).items()]
+    return "\n".join(line for line in lines if line is not None) + "\n"
+
+
+def _chance(plan: Plan, rows: Sequence[Standing]) -> str | None:
+    compared = sum(row.difference is not None for row in rows)
+    if compared < 2:
+        return None
+    share = 1 - plan.confidence
+    return (
+        f"With {compared} candidates compared, {compared * share:.2g} of the intervals would leave out zero by chance "
+        "alone if no candidate differed."
+    )
+
+
+def _cells(row: Standing) -> list[str]:
+    return [
+        f"{row.macro_f1.value:.3f}" if row.macro_f1 else f"{next(iter(row.values.values())):.3f}",
+        _range(row.macro_f1, "{:.3f}–{:.3f}"),
+        f"{row.difference.value:+.3f}" if row.difference else "",
+        _range(row.difference, "{:+.3f} to {:+.3f}"),
+        row.verdict,
+        f"×{row.cost:.2f}" if row.cost is not None else f"{row.seconds:.1f} s",
+        f"{row.milliseconds:.1f}",
+    ]
+
+
+def _range(interval: Interval | None, form: str) -> str:
+    return form.format(interval.low, interval.high) if interval else ""

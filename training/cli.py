@@ -23,6 +23,10 @@ _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
     help="Override one key of the experiment, dotted: --set candidates.minilm.epochs=1. Repeatable.",
 )  # fmt: skip
+_SMOKE = click.option(
+    "--smoke", is_flag=True,
+    help="A small size on packaged text and weights, with no network; registered under a name of its own.",
+)  # fmt: skip
 _EXPERIMENT = click.argument("experiment", default="quickstart")
 
 
@@ -37,13 +41,14 @@ def main() -> None:
 @main.command()
 @_EXPERIMENT
 @_SET
-def run(experiment: str, overrides: tuple[str, ...]) -> None:
+@_SMOKE
+def run(experiment: str, overrides: tuple[str, ...], smoke: bool) -> None:
     """Train EXPERIMENT's candidates, register the best, and promote it if it beats the champion.
 
     EXPERIMENT is a name from `list`, or the path of a YAML file. Exit status 2: it could not run.
     """
     with _errors():
-        loaded = load_experiment(experiment, overrides)
+        loaded = load_experiment(experiment, overrides, smoke=smoke)
         from training.run import run_experiment  # torch and MLflow take seconds to import
 
         run_experiment(loaded, console=_console())
@@ -174,6 +179,7 @@ def rollback(model: str | None) -> None:
 @main.command()
 @_EXPERIMENT
 @_SET
+@_SMOKE
 @click.option(
     "--part",
     type=click.Choice(["train", "validation", "test", "reserve"]),
@@ -183,10 +189,10 @@ def rollback(model: str | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The JSONL file to write."
 )
-def data(experiment: str, overrides: tuple[str, ...], part: str, out: Path) -> None:
+def data(experiment: str, overrides: tuple[str, ...], smoke: bool, part: str, out: Path) -> None:
     """Write one part of EXPERIMENT's data as JSONL: {"text": …, "label": …} a line."""
     with _errors():
-        loaded = load_experiment(experiment, overrides)
+        loaded = load_experiment(experiment, overrides, smoke=smoke)
         splits = split_data(load_data(loaded.data, loaded.seed), loaded.data, loaded.seed)
         chosen = splits.parts()[part]
         chosen.write_jsonl(out)

@@ -7,6 +7,7 @@ Usage::
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from training.data import DataConfig
 from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid
 from training.gate.config import GateConfig
+from training.smoke import SUFFIX, make_small
 
 EXPERIMENTS = Path(__file__).with_name("experiments")
 """Folder of the experiments that come with the project."""
@@ -64,6 +66,32 @@ class Experiment(BaseModel):
     analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
     """What is looked for among the mistakes, and where texts may be shown."""
 
+    smoke: dict[str, Any] = Field(default_factory=dict)
+    """What `--smoke` sets beyond what it does to every experiment (training/smoke.py): dotted key → value."""
+
+    replaced: dict[str, str] | None = None
+    """Written by `--smoke`, not by hand: what stands in for what. An experiment that has it is a smoke run, and
+    registers its winner under a name of its own."""
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether this is an experiment's smoke size."""
+        return self.replaced is not None
+
+    def registered_name(self, default: str) -> str:
+        """Name under which the winner is registered; `default`: the setting MODEL_NAME.
+
+        A smoke run has a name of its own: it must not meet the real champion.
+        """
+        return (self.model_name or default) + (SUFFIX if self.is_smoke else "")
+
+    def smoke_tags(self) -> dict[str, str]:
+        """What a run and its version are tagged with; empty for a real one."""
+        if self.replaced is None:
+            return {}
+        said = "; ".join(f"{key}: {what}" for key, what in self.replaced.items())
+        return {"smoke": "true", "smoke_replaced": said or "nothing; its size is reduced"}
+
     @field_validator("candidates", mode="before")
     @classmethod
     def _without_null(cls, candidates: Any) -> Any:
@@ -93,12 +121,13 @@ def experiment_files() -> list[Path]:
     return sorted(EXPERIMENTS.glob("*.yaml"))
 
 
-def load_experiment(name_or_path: str, overrides: Sequence[str] = ()) -> Experiment:
+def load_experiment(name_or_path: str, overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
     """Read an experiment.
 
     Args:
         name_or_path: a name in `training/experiments/`, or the path of a YAML file.
         overrides: `key=value` each, the key dotted, the value YAML: `candidates.minilm.epochs=1`.
+        smoke: its smoke size (training/smoke.py); overrides are applied on top.
 
     Raises:
         ExperimentInvalid: no such file, not YAML, an unknown key, or a value that cannot be; names it.
@@ -111,8 +140,13 @@ def load_experiment(name_or_path: str, overrides: Sequence[str] = ()) -> Experim
     if not isinstance(raw, dict):
         raise ExperimentInvalid(f"{path} must hold keys and values, such as `name: quickstart`")
     raw.setdefault("name", path.stem)
-    for override in overrides:
-        _override(raw, override)
+    changes = [_parsed(override) for override in overrides]
+    _apply(raw, changes)
+    if smoke:
+        keys = [key for key, _ in changes]
+        make_small(raw, lambda key: any(key == known or key.startswith(f"{known}.") for known in keys))
+        _apply(raw, list((raw.get("smoke") or {}).items()))
+        _apply(raw, changes)
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
@@ -131,22 +165,29 @@ def _find(name_or_path: str) -> Path:
     raise ExperimentInvalid(f"no experiment {name_or_path!r}: {hint} (or give the path of a YAML file)")
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
+    """`a.b=c` as the key `a.b` and the value that YAML reads in `c`."""
     key, equals, value = override.partition("=")
     if not equals or not key.strip():
         raise ExperimentInvalid(f"--set {override!r} is not key=value, such as candidates.minilm.epochs=1")
-    *parents, last = key.strip().split(".")
-    target = raw
-    for parent in parents:
-        if target.get(parent) is None:
-            target[parent] = {}
-        target = target[parent]
-        if not isinstance(target, dict):
-            raise ExperimentInvalid(f"--set {override!r}: {parent!r} holds a value, not further keys")
     try:
-        target[last] = yaml.safe_load(value)
+        return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ExperimentInvalid(f"--set {override!r}: the value is not YAML: {error}") from None
+
+
+def _apply(raw: dict[str, Any], changes: Sequence[tuple[str, Any]]) -> None:
+    """Put each value at its dotted key, making sections on the way."""
+    for key, value in changes:
+        *parents, last = key.split(".")
+        target = raw
+        for parent in parents:
+            if target.get(parent) is None:
+                target[parent] = {}
+            target = target[parent]
+            if not isinstance(target, dict):
+                raise ExperimentInvalid(f"{key!r} cannot be set: {parent!r} holds a value, not further keys")
+        target[last] = copy.deepcopy(value)
 
 
 # -- messages -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,18 @@ from training.gate.decision import Decision
 from training.judging import Judged
 
 
+def smoke_sentences(experiment: Experiment, registered: str) -> list[str]:
+    """What a smoke run says of itself before it starts; nothing for a real one."""
+    if experiment.replaced is None:
+        return []
+    lines = [f"  {key}: {what}" for key, what in experiment.replaced.items()]
+    return [
+        "[bold yellow]Smoke run[/]: a small size that shows the way is clear; its figures say nothing of the real one. "
+        f"Its winner is registered as {registered}, apart from the real model.",
+        *(["In place of what has to be fetched:", *lines] if lines else []),
+    ]
+
+
 def closing_table(
     experiment: Experiment, judged: Sequence[Judged], failed: Collection[str], winner: str | None
 ) -> Table:

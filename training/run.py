@@ -38,6 +38,7 @@ from training.progress import training_progress
 from training.report import (
     baseline_sentences,
     closing_table,
+    smoke_sentences,
     write_bundle_report,
     write_json,
     write_run_report,
@@ -72,9 +73,10 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
     """
     console = console or Console()
     tracking = TrackingSettings()
-    if experiment.model_name:
-        tracking = tracking.model_copy(update={"model_name": experiment.model_name})
+    tracking = tracking.model_copy(update={"model_name": experiment.registered_name(tracking.model_name)})
     registry = ModelRegistry(tracking)
+    for sentence in smoke_sentences(experiment, registry.name):
+        console.print(sentence, highlight=False, soft_wrap=True)
     loaded = load_data(experiment.data, experiment.seed)
     splits = split_data(loaded, experiment.data, experiment.seed)
     console.print(splits.report)
@@ -82,6 +84,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
     with _folders(experiment) as (report, scratch), registry.run(experiment.name, experiment.name) as parent:
         outcome = Outcome(parent.info.run_id, report)
         mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
+        mlflow.set_tags(experiment.smoke_tags())
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
         console.print(_log_data(loaded, splits, experiment, report))
         with training_progress(console) as progress:
@@ -136,6 +139,7 @@ def _try_candidate(
             mlflow.set_tags(
                 {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
             )
+            mlflow.set_tags(experiment.smoke_tags())
             mlflow.log_params(config.model_dump(exclude={"note"}))
             _log_inputs(splits, experiment)
             try:
@@ -237,6 +241,7 @@ def _register(
             "test_fingerprint": splits.test.fingerprint,
             "experiment": experiment.name,
             "seed": experiment.seed,
+            **experiment.smoke_tags(),
         },
         signing_key=SigningSettings().key,
     )
@@ -256,7 +261,7 @@ def _register(
         "milliseconds_a_text": winner.milliseconds,
         "milliseconds_a_text_p95": winner.cost.milliseconds_p95,
     }
-    tags = {**tags_of(facts), **decision.tags()}
+    tags = {**tags_of(facts), **experiment.smoke_tags(), **decision.tags()}
     version = registry.register(registry.log_bundle(bundle), tags=tags)
     mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
     mlflow.set_tags({"winner": winner.name, "version": version.version, **decision.tags()})

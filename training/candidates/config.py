@@ -28,7 +28,8 @@ class NetworkConfig(CandidateConfig):
     kind: Literal["network"] = "network"
 
     weights: str = "all-minilm-l6-v2"
-    """Where it starts: the packaged `all-minilm-l6-v2`, a hub name (`prajjwal1/bert-mini`), or a folder."""
+    """Where it starts: the packaged `all-minilm-l6-v2`, a hub name (`prajjwal1/bert-mini`), a folder, or a small
+    untrained network, `random-bert` or `random-distilbert`, which is for trying things out."""
 
     layers: int | tuple[int, ...] | None = None
     """Transformer layers to keep: a number keeps the first ones, a list keeps exactly those (from 0), in order.

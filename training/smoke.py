@@ -28,7 +28,7 @@ TEACHER = "smoke_teacher"
 
 LAYOUT = (
     "hub_config", "hub_splits", "header", "column_names", "delimiter", "encoding", "text_column", "label_column",
-    "label_names", "limit",
+    "label_names", "label_bins", "limit",
 )  # fmt: skip
 """Keys of `data` that say how one source is read; they mean nothing for another."""
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from training.data.bins import check_bins
 from training.data.checks.config import ChecksConfig
 
 PACKAGED = "bbc_news"
 
 
 class SplitConfig(BaseModel):
-    """Shares of the usable texts; what they leave over, if anything, is not used at all."""
+    """Shares of the usable texts, or numbers of them; what they leave over, if anything, is not used at all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,6 +29,28 @@ class SplitConfig(BaseModel):
     reserve: float = Field(default=0.1, ge=0, le=1)
     """Share that training never touches: later traffic, for the demo and for monitoring's tests."""
 
+    train_texts: int | None = Field(default=None, ge=1)
+    """Number of texts to learn from. With it the split goes by numbers, not by shares: `validation_texts` and
+    `test_texts` are needed too. Near-duplicates all go here; where they are more than this, held-out parts shrink."""
+
+    validation_texts: int | None = Field(default=None, ge=1)
+    """Number of texts to choose by."""
+
+    test_texts: int | None = Field(default=None, ge=1)
+    """Number of texts that no choice has seen."""
+
+    reserve_texts: int = Field(default=0, ge=0)
+    """Number of texts that training never touches, where the split goes by numbers."""
+
+    @model_validator(mode="after")
+    def _all_numbers_or_none(self) -> SplitConfig:
+        given = [self.train_texts, self.validation_texts, self.test_texts]
+        if any(given) and not all(given):
+            raise ValueError("give train_texts, validation_texts and test_texts together, or none of them")
+        if self.reserve_texts and not all(given):
+            raise ValueError("reserve_texts needs train_texts, validation_texts and test_texts beside it")
+        return self
+
     @model_validator(mode="after")
     def _at_most_everything(self) -> SplitConfig:
         if self.total > 1 + 1e-9:
@@ -38,6 +61,16 @@ class SplitConfig(BaseModel):
     def total(self) -> float:
         """Sum of the shares."""
         return self.train + self.validation + self.test + self.reserve
+
+    def numbers(self) -> dict[str, int]:
+        """Part → texts, where the split goes by numbers; else nothing."""
+        if self.train_texts is None or self.validation_texts is None or self.test_texts is None:
+            return {}
+        parts = {
+            "train": self.train_texts, "validation": self.validation_texts, "test": self.test_texts,
+            "reserve": self.reserve_texts,
+        }  # fmt: skip
+        return {name: count for name, count in parts.items() if count}
 
     def shares(self) -> dict[str, float]:
         """Part → share, without the parts that get nothing."""
@@ -90,6 +123,11 @@ class DataConfig(BaseModel):
     label_names: dict[str, str] = Field(default_factory=dict)
     """Label as it stands in the source → its name (`{1: world}`); a label that is not listed keeps its own name."""
 
+    label_bins: dict[str, float | None] = Field(default_factory=dict)
+    """Classes for a numeric label, such as a score: name → the highest value that belongs to it, rising; null for the
+    last leaves it open: `{negative: -0.5, neutral: 0.5, positive: null}`. A row whose label is no number, or lies
+    above the last bound, counts as unlabelled. Empty: labels are taken as they are."""
+
     limit: int | None = Field(default=None, ge=2)
     """At most so many texts, drawn by the seed with each class in proportion; None: all."""
 
@@ -110,6 +148,12 @@ class DataConfig(BaseModel):
     def _labels_as_text(cls, names: Any) -> Any:
         # YAML reads {1: world} as a number and {true: customer} as a boolean.
         return {str(key): str(value) for key, value in names.items()} if isinstance(names, dict) else names
+
+    @field_validator("label_bins")
+    @classmethod
+    def _rising_bins(cls, bins: dict[str, float | None]) -> dict[str, float | None]:
+        check_bins(bins)
+        return bins
 
     @property
     def text_columns(self) -> tuple[str, ...] | None:

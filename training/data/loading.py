@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.data.bbc import bbc_rows
+from training.data.bins import binned
 from training.data.config import PACKAGED, DataConfig
 from training.data.duplicates import conflicting_copies, drop_exact
 from training.data.errors import DataRefused
@@ -27,7 +28,7 @@ class RowCounts:
     empty: int = 0
     """No text."""
     unlabelled: int = 0
-    """A text, and no label."""
+    """A text, and no label, or one that belongs to no class of `label_bins`."""
     unreadable: int = 0
     """Wrong number of columns, broken JSON, or not in the encoding."""
     recoded: int = 0
@@ -140,6 +141,8 @@ def _usable(rows: Iterable[Row], config: DataConfig, counts: RowCounts) -> Itera
     for row in rows:
         counts.read += 1
         text, label = row.text.strip(), row.label.strip()
+        if config.label_bins:
+            label = binned(label, config.label_bins) or ""
         if row.unreadable:
             reason = "unreadable"
         elif not text:

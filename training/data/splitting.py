@@ -6,7 +6,7 @@ import numpy as np
 
 from training.data.config import DataConfig, SplitConfig
 from training.data.duplicates import near_duplicate_groups
-from training.data.errors import ClassTooSmall
+from training.data.errors import ClassTooSmall, DataRefused
 from training.data.loading import LoadedData
 from training.data.parts import Part, Splits
 from training.data.quotas import indices_by_label, quotas, subsample
@@ -24,20 +24,31 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
 
     Raises:
         ClassTooSmall: a class has too few texts to stand in every part.
+        DataRefused: the split asks for more texts than there are.
     """
     texts, labels = loaded.texts, loaded.labels
     used = list(range(len(texts)))
-    if config.split.total < 1 - 1e-9:
+    if numbers := config.split.numbers():
+        wanted = sum(numbers.values())
+        if wanted > len(texts):
+            raise DataRefused(
+                f"data.split asks for {wanted:,} texts in all, and {config.source} has {len(texts):,} that can be used"
+            )
+        used = subsample(labels, wanted, seed)
+    elif config.split.total < 1 - 1e-9:
         used = subsample(labels, round(len(texts) * config.split.total), seed)
     groups = near_duplicate_groups([texts[index] for index in used], config.near_duplicate_similarity)
     copies = {used[position] for group in groups for position in group}
 
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
     chosen: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "reserve": []}
-    for label, positions in indices_by_label([labels[index] for index in used]).items():
+    by_label = indices_by_label([labels[index] for index in used])
+    shares = {name: float(count) for name, count in numbers.items()} or config.split.shares()
+    shared_out = _shared_out({label: len(found) for label, found in by_label.items()}, config.split)
+    for label, positions in by_label.items():
         indices = [used[position] for position in positions]
         single = rng.permutation([index for index in indices if index not in copies]).tolist()
-        for name, count in _held_out(label, len(indices), len(single), config.split).items():
+        for name, count in _held_out(label, shared_out[label], len(single), shares).items():
             chosen[name] += [single.pop() for _ in range(count)]
         chosen["train"] += single + [index for index in indices if index in copies]
     parts = {}
@@ -50,25 +61,39 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
     return Splits(**parts, report=report)
 
 
-def _held_out(label: str, total: int, single: int, split: SplitConfig) -> dict[str, int]:
-    """How many texts of a class each held-out part gets, of its `total` and at most of its `single` ones."""
-    shares = split.shares()
-    counts = quotas(total, shares)
-    needed = _smallest_class(shares)
+def _shared_out(sizes: dict[str, int], split: SplitConfig) -> dict[str, dict[str, int]]:
+    """Label → part → texts, for labels with so many texts each."""
+    if not (numbers := split.numbers()):
+        return {label: quotas(size, split.shares()) for label, size in sizes.items()}
+    held = {name: quotas(count, sizes) for name, count in numbers.items() if name != "train"}
+    # What is left of each class is train's, which makes every part exactly as large as was asked.
+    return {
+        label: {
+            "train": size - sum(counts[label] for counts in held.values()),
+            **{name: counts[label] for name, counts in held.items()},
+        }
+        for label, size in sizes.items()
+    }
+
+
+def _held_out(label: str, counts: dict[str, int], single: int, shares: dict[str, float]) -> dict[str, int]:
+    """How many texts of a class each held-out part gets: what it was given, and all of them at most `single`."""
+    total = sum(counts.values())
     if min(counts.values()) < 1:
+        needed = _smallest_class(shares)
         raise ClassTooSmall(
-            f"class {label!r} has {total} texts, and {needed} are needed for one in each of {', '.join(shares)}: "
+            f"class {label!r} has {total} texts, and {needed} are needed for one in each of {', '.join(counts)}: "
             "add texts, merge the class into another, or change data.split"
         )
-    del counts["train"]
-    if sum(counts.values()) > single:
-        counts = quotas(single, {name: shares[name] for name in counts})
-        if min(counts.values()) < 1:
+    held = {name: count for name, count in counts.items() if name != "train"}
+    if sum(held.values()) > single:
+        held = quotas(single, {name: shares[name] for name in held})
+        if min(held.values()) < 1:
             raise ClassTooSmall(
                 f"class {label!r} has {total} texts, but only {single} that are no near copies of others, too few "
-                f"for one in each of {', '.join(counts)}: add texts, or raise data.near_duplicate_similarity"
+                f"for one in each of {', '.join(held)}: add texts, or raise data.near_duplicate_similarity"
             )
-    return counts
+    return held
 
 
 def _smallest_class(shares: dict[str, float]) -> int:

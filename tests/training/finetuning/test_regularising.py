@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,14 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast, TrainerCallback
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from tests.training.finetuning.conftest import tiny_network, weights
 from training.candidates.config import NetworkConfig
@@ -17,7 +25,10 @@ from training.candidates.trained import Workplace
 from training.data import Part, Splits
 from training.errors import ExperimentInvalid
 from training.finetuning import finetune
-from training.finetuning.regularising import groups_of, loss_of, strategies_of
+from training.finetuning.encoding import EncodedPart
+from training.finetuning.regularising import groups_of, loss_of, regularisers_of, strategies_of
+from training.finetuning.strategies import Strategies
+from training.finetuning.trainer import ClassifierTrainer
 from training.regularisers.losses import balanced_weights
 
 SHAPE: dict[str, Any] = {"max_length": 16, "epochs": 2, "batch_size": 8, "accumulation": 2}
@@ -101,6 +112,51 @@ def test_the_seed_fixes_them_too(trainings: Trainings) -> None:
     first, _ = trainings.of("awp_mixout", **OPTIONS["awp_mixout"])
     again, _ = trainings.of("awp_mixout_again", **OPTIONS["awp_mixout"])
     assert torch.equal(weights(first), weights(again))
+
+
+class StopAfter(TrainerCallback):
+    """As if the process were stopped when so many steps are done and saved."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        control.should_save = control.should_training_stop = state.global_step == self._steps
+
+
+@pytest.mark.slow
+def test_a_broken_off_training_ends_as_an_unbroken_one(
+    tmp_path: Path, splits: Splits, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Neither has a state that a checkpoint lacks; Mixout's target is the pretrained weight, not a saved one."""
+    texts = EncodedPart(splits.train, splits.labels, tokenizer, 16)
+
+    def trained(name: str, *callbacks: TrainerCallback, resume: str | None = None) -> nn.Module:
+        network = tiny_network(len(splits.labels))
+        regularisers = regularisers_of(
+            NetworkConfig.model_validate({"awp": {"start_epoch": 0.5}, "mixout": {}})
+        )
+        for regulariser in regularisers:
+            regulariser.prepare(network)
+        arguments = TrainingArguments(
+            str(tmp_path / name), seed=3, max_steps=6, per_device_train_batch_size=8, learning_rate=1e-3,
+            gradient_accumulation_steps=2, save_strategy="no", logging_strategy="no", report_to="none",
+            disable_tqdm=True, dataloader_pin_memory=False,
+        )  # fmt: skip
+        trainer = ClassifierTrainer(
+            network, arguments, Strategies(regularisers=regularisers), callbacks=callbacks,
+            train_dataset=texts, data_collator=DataCollatorWithPadding(tokenizer),
+        )  # fmt: skip
+        trainer.train(resume_from_checkpoint=resume)
+        for regulariser in reversed(regularisers):
+            regulariser.restore(network)
+        return network
+
+    unbroken = trained("unbroken")
+    broken = trained("broken", StopAfter(4))
+    assert not torch.equal(weights(unbroken), weights(broken))
+    resumed = trained("broken", resume=str(tmp_path / "broken" / "checkpoint-4"))
+    assert torch.equal(weights(unbroken), weights(resumed))
 
 
 @pytest.mark.slow

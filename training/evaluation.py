@@ -22,6 +22,9 @@ from training.resampling import Interval, calibration_interval, mean_interval, p
 Counts = NDArray[np.float64]
 """(…, k, k): how often label j was given where label i was true."""
 
+Figures = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""F1 of each label, (…, k), and its mean over the labels, (…)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassScores:
@@ -147,18 +150,29 @@ def paired_differences(
     Paired: each resample draws texts, and both are judged on what was drawn. That they find the same texts hard does
     not blur the difference then, as it would if each had an interval of its own.
     """
-    k = len(labels)
-    cells = (positions_of(truth, labels) * k + challenger.argmax(axis=1)) * k + champion.argmax(axis=1)
-    counts = np.bincount(cells, minlength=k**3).astype(np.float64).reshape(k, k, k)
-    draws = _resampled(counts.ravel(), resamples, seed).reshape(resamples, k, k, k)
-    mine, theirs = counts.sum(axis=-1), counts.sum(axis=-2)
-    my_draws, their_draws = draws.sum(axis=-1), draws.sum(axis=-2)
-    f1_draws = _per_class(my_draws)[2] - _per_class(their_draws)[2]
+    triples, counts = np.unique(
+        np.stack([positions_of(truth, labels), challenger.argmax(axis=1), champion.argmax(axis=1)]),
+        axis=1,
+        return_counts=True,
+    )
+    is_true, mine, theirs = (np.eye(len(labels))[row] for row in triples)  # each (triples, labels)
+
+    def f1_of(weights: NDArray[np.float64], given: NDArray[np.float64]) -> Figures:
+        """F1 of each label and its mean, for (…, triples) numbers of texts."""
+        right, true, said = weights @ (is_true * given), weights @ is_true, weights @ given
+        f1 = 2 * right / np.maximum(true + said, 1)
+        present = true + said > 0
+        return f1, (f1 * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+
+    found = counts.astype(np.float64)
+    drawn = _resampled(found, resamples, seed)
+    (my_f1, my_mean), (their_f1, their_mean) = f1_of(found, mine), f1_of(found, theirs)
+    (my_draws, my_means), (their_draws, their_means) = f1_of(drawn, mine), f1_of(drawn, theirs)
     return Differences(
-        float(macro_f1(mine) - macro_f1(theirs)),
-        macro_f1(my_draws) - macro_f1(their_draws),
-        _per_class(mine)[2] - _per_class(theirs)[2],
-        np.where(my_draws.sum(axis=-1) > 0, f1_draws, np.nan),
+        float(my_mean - their_mean),
+        my_means - their_means,
+        my_f1 - their_f1,
+        np.where(drawn @ is_true > 0, my_draws - their_draws, np.nan),
     )
 
 

@@ -136,7 +136,10 @@ def write_bundle_report(
     shutil.copytree(
         run_report / winner.name, report, ignore=shutil.ignore_patterns(*private), dirs_exist_ok=True
     )
-    for name in ("comparison.png", "pareto.png", "experiment.yaml"):
+    shown = ["comparison.png", "pareto.png", "experiment.yaml"]
+    if experiment.analysis.texts_in_bundle:
+        shown.append("label_errors.csv")
+    for name in shown:
         if (run_report / name).is_file():
             shutil.copy(run_report / name, report / name)
     write_json(report / "metrics.json", winner.as_dict())

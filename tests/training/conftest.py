@@ -21,6 +21,8 @@ TINY = (
     "candidates.minilm_3.epochs=1",
     "candidates.minilm_3.batch_size=8",
     "candidates.tfidf_catboost.iterations=10",
+    "data.checks.language_texts=60",
+    "behaviour.texts=30",
     # No weights of this name: it must fail, and take nothing else with it.
     "candidates.broken={kind: network, weights: no/such/folder/at/all}",
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from training.data.checks.config import ChecksConfig
 from training.data.checks.finding import Finding, judged, quoted
@@ -11,16 +13,16 @@ from training.data.checks.finding import Finding, judged, quoted
 UNSURE = "unsure"
 _FEWEST_LETTERS = 20
 """Below it, a guess is a throw of dice."""
+_CHARACTERS = 500
+"""Read of each text: enough to know a language by."""
 
 
 def languages(texts: Sequence[str], config: ChecksConfig) -> tuple[Finding, dict[str, int]]:
     """The languages of `texts`: the finding, and language code (ISO 639-1) → texts, the most frequent first."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = _identifier()
     guesses = []
     for text in texts:
-        code, probability = identifier.classify(text)
+        code, probability = identifier.classify(text[:_CHARACTERS])
         letters = sum(character.isalpha() for character in text)
         sure = probability >= config.language_certainty and letters >= _FEWEST_LETTERS
         guesses.append(str(code) if sure else UNSURE)
@@ -45,3 +47,11 @@ def languages(texts: Sequence[str], config: ChecksConfig) -> tuple[Finding, dict
         "other_languages", "Languages", share, words, judged(share, config.other_languages),
         tuple(examples[: config.examples]),
     ), dict(counts.most_common())  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """The model that comes with its package; it takes half a second to read."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

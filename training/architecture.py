@@ -16,16 +16,12 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from classifier.network import TOKENIZER_FILE
 from training.errors import NetworkUnreadable
 from training.int8 import FLOAT_FILE
+from training.lifting.pooling import classifier_from_config
 
 ARCHITECTURE, WEIGHTS = "architecture", "weights"
 """Keys of the file's metadata: the configuration, and weight → [tensor of the graph, whether it is transposed]."""
@@ -73,9 +69,7 @@ def read_network(path: Path) -> PreTrainedModel:
     if not {ARCHITECTURE, WEIGHTS} <= set(said):
         raise NetworkUnreadable(f"{path} does not say its architecture: it was exported before it could")
     raw: dict[str, Any] = json.loads(said[ARCHITECTURE])
-    network: PreTrainedModel = AutoModelForSequenceClassification.from_config(  # type: ignore[no-untyped-call]
-        AutoConfig.for_model(raw.pop("model_type"), **raw)
-    )
+    network = classifier_from_config(AutoConfig.for_model(raw.pop("model_type"), **raw))
     arrays = {tensor.name: tensor for tensor in model.graph.initializer}
     state = {name: torch.zeros_like(weight) for name, weight in network.state_dict().items()}
     for name, (place, transposed) in json.loads(said[WEIGHTS]).items():

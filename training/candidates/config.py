@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from training.candidates.regularising import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
 from training.int8 import Int8Config
+from training.lifting.config import SelfTrainingConfig
 
 
 class CandidateConfig(BaseModel):
@@ -34,6 +35,13 @@ class NetworkConfig(CandidateConfig):
     layers: int | tuple[int, ...] | None = None
     """Transformer layers to keep: a number keeps the first ones, a list keeps exactly those (from 0), in order.
     Unset: all. Fewer layers are cheaper to serve, nearly in proportion."""
+
+    pooling: Literal["model", "mean"] = "model"
+    """What the head reads: `model` is what its architecture gives it (for BERT the first token, through a pooler),
+    `mean` the mean of all token vectors, for which sentence embedders such as MiniLM were trained."""
+
+    self_training: SelfTrainingConfig | None = None
+    """Learn from the texts of `data.split.unlabelled`, too; `{}` takes the defaults. Unset: no."""
 
     max_length: int = Field(default=128, ge=8)
     """Tokens it reads, special tokens included; the rest of a text is cut, in training as in serving."""
@@ -83,6 +91,14 @@ class NetworkConfig(CandidateConfig):
 
     int8: Int8Config | None = None
     """Whether the bundle also gets the network with eight-bit weights, and when it is good enough. Unset: no."""
+
+    @model_validator(mode="after")
+    def _mean_vectors_where_they_are_read(self) -> NetworkConfig:
+        if self.kind != "network" and (self.pooling != "model" or self.self_training):
+            raise ValueError("a student takes its head from its teacher: no `pooling` or `self_training`")
+        if self.self_training and self.self_training.graph and self.pooling != "mean":
+            raise ValueError("`self_training.graph` joins texts by their mean vectors: set `pooling: mean`")
+        return self
 
     @field_validator("layers")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
@@ -17,6 +18,7 @@ from training.data import Splits
 from training.export import MODEL_FILE, export_network
 from training.finetuning import finetune
 from training.int8 import INT8_FILE, add_int8
+from training.lifting.pooling import mean_pooled
 
 
 def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -> Trained:
@@ -29,13 +31,34 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
     # It reports that the head is new, which is meant, and draws bars of its own.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    set_seed(workplace.seed)  # the new head is drawn at random
-    network, tokenizer = load_network(config.weights, splits.labels, config.layers)
     started = time.perf_counter()
-    history = finetune(network, tokenizer, config, splits, workplace)
-    seconds = time.perf_counter() - started
+    figures: dict[str, float] = {}
+    if config.self_training is not None:
+        from training.lifting.self_training import self_train  # it trains networks by what stands here
+
+        begin = partial(beginner, config, splits)
+        network, tokenizer, history, figures = self_train(begin, config, splits, workplace)
+    else:
+        network, tokenizer = beginner(config, splits, workplace.seed)
+        history = finetune(network, tokenizer, config, splits, workplace)
+    figures["training_seconds"] = time.perf_counter() - started
     trained = finished(network, tokenizer, config, splits, workplace, history)
-    return replace(trained, figures={**trained.figures, "training_seconds": seconds})
+    return replace(trained, figures={**trained.figures, **figures})
+
+
+def beginner(
+    config: NetworkConfig, splits: Splits, seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The network as it is before training, and its tokenizer; `seed` draws what is new of it.
+
+    Raises:
+        WeightsMissing: its weights cannot be loaded.
+    """
+    set_seed(seed)  # the new head is drawn at random
+    network, tokenizer = load_network(config.weights, splits.labels, config.layers)
+    if config.pooling == "mean":
+        network = mean_pooled(network)
+    return network, tokenizer
 
 
 def finished(

@@ -29,6 +29,10 @@ class SplitConfig(BaseModel):
     reserve: float = Field(default=0.1, ge=0, le=1)
     """Share that training never touches: later traffic, for the demo and for monitoring's tests."""
 
+    unlabelled: float = Field(default=0.0, ge=0, le=1)
+    """Share whose labels are dropped at once: texts that nobody labelled, for self-training. Near-duplicates go here
+    instead of to train, where there is such a share."""
+
     train_texts: int | None = Field(default=None, ge=1)
     """Number of texts to learn from. With it the split goes by numbers, not by shares: `validation_texts` and
     `test_texts` are needed too. Near-duplicates all go here; where they are more than this, held-out parts shrink."""
@@ -42,13 +46,18 @@ class SplitConfig(BaseModel):
     reserve_texts: int = Field(default=0, ge=0)
     """Number of texts that training never touches, where the split goes by numbers."""
 
+    unlabelled_texts: int = Field(default=0, ge=0)
+    """Number of texts whose labels are dropped at once, where the split goes by numbers."""
+
     @model_validator(mode="after")
     def _all_numbers_or_none(self) -> SplitConfig:
         given = [self.train_texts, self.validation_texts, self.test_texts]
         if any(given) and not all(given):
             raise ValueError("give train_texts, validation_texts and test_texts together, or none of them")
-        if self.reserve_texts and not all(given):
-            raise ValueError("reserve_texts needs train_texts, validation_texts and test_texts beside it")
+        if (self.reserve_texts or self.unlabelled_texts) and not all(given):
+            raise ValueError(
+                "reserve_texts and unlabelled_texts need train_texts, validation_texts and test_texts beside them"
+            )
         return self
 
     @model_validator(mode="after")
@@ -60,7 +69,7 @@ class SplitConfig(BaseModel):
     @property
     def total(self) -> float:
         """Sum of the shares."""
-        return self.train + self.validation + self.test + self.reserve
+        return self.train + self.validation + self.test + self.reserve + self.unlabelled
 
     def numbers(self) -> dict[str, int]:
         """Part → texts, where the split goes by numbers; else nothing."""
@@ -68,7 +77,7 @@ class SplitConfig(BaseModel):
             return {}
         parts = {
             "train": self.train_texts, "validation": self.validation_texts, "test": self.test_texts,
-            "reserve": self.reserve_texts,
+            "reserve": self.reserve_texts, "unlabelled": self.unlabelled_texts,
         }  # fmt: skip
         return {name: count for name, count in parts.items() if count}
 
@@ -76,6 +85,7 @@ class SplitConfig(BaseModel):
         """Part → share, without the parts that get nothing."""
         parts = {
             "train": self.train, "validation": self.validation, "test": self.test, "reserve": self.reserve,
+            "unlabelled": self.unlabelled,
         }  # fmt: skip
         return {name: share for name, share in parts.items() if share > 0}
 

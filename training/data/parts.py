@@ -68,6 +68,8 @@ class Splits:
     test: Part
     reserve: Part
     report: DataReport
+    unlabelled: tuple[str, ...] = ()
+    """Texts whose labels were dropped when the data were divided; near copies of none that is held out."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -82,7 +84,8 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of all parts."""
-        return hashlib.sha256(
-            "".join(part.fingerprint for part in self.parts().values()).encode()
-        ).hexdigest()
+        """SHA-256 over the fingerprints of all parts, and the unlabelled texts if there are any."""
+        digest = hashlib.sha256("".join(part.fingerprint for part in self.parts().values()).encode())
+        for text in self.unlabelled:
+            digest.update(json.dumps(text).encode())
+        return digest.hexdigest()

@@ -27,7 +27,7 @@ class DataReport:
     rows: RowCounts
     near_duplicate_groups: int
     near_duplicates: int
-    """Texts in those groups; all of them are in train, none is held out."""
+    """Texts in those groups; none is held out: they are in train, or unlabelled where there is such a share."""
     unused: int
     """Texts that the shares of the split leave over."""
     balance: dict[str, dict[str, int]]
@@ -36,6 +36,8 @@ class DataReport:
     """Part → words of each text, in the order of the part."""
     fingerprints: dict[str, str]
     """Part → SHA-256 over its texts and labels."""
+    unlabelled: int = 0
+    """Texts whose labels were dropped, for self-training."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ class DataReport:
             "near_duplicate_groups": self.near_duplicate_groups,
             "near_duplicates": self.near_duplicates,
             "unused": self.unused,
+            "unlabelled": self.unlabelled,
             "parts": {
                 name: {
                     "texts": len(self.lengths[name]),
@@ -84,7 +87,8 @@ class DataReport:
             ("copies with conflicting labels, dropped", self.rows.conflicting_labels),
             ("left out by the limit or the split", self.rows.left_out + self.unused),
             ("not UTF-8, read as Latin-1", self.rows.recoded),
-            (f"near-duplicates in {self.near_duplicate_groups} groups, train only", self.near_duplicates),
+            (f"near-duplicates in {self.near_duplicate_groups} groups, none held out", self.near_duplicates),
+            ("used without their labels", self.unlabelled),
         ):
             table.add_row(name, f"{count:,}")
         return table
@@ -109,7 +113,13 @@ class DataReport:
 
 
 def make_report(
-    loaded: LoadedData, parts: Mapping[str, Part], *, groups: int, near_duplicates: int, unused: int
+    loaded: LoadedData,
+    parts: Mapping[str, Part],
+    *,
+    groups: int,
+    near_duplicates: int,
+    unused: int,
+    unlabelled: int = 0,
 ) -> DataReport:
     """The report of `loaded` divided into `parts`."""
     return DataReport(
@@ -121,4 +131,5 @@ def make_report(
         balance={name: dict(sorted(Counter(part.labels).items())) for name, part in parts.items()},
         lengths={name: tuple(len(text.split()) for text in part.texts) for name, part in parts.items()},
         fingerprints={name: part.fingerprint for name, part in parts.items()},
+        unlabelled=unlabelled,
     )

@@ -21,6 +21,7 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
 
     Near-duplicates go to train, whole groups of them, so a held-out text is never a near copy of another text, in
     its own part or elsewhere. Where that takes more of a class than train's share, the held-out parts get less of it.
+    With an unlabelled share they go there, and to train only where it has too few other texts of a class.
 
     Raises:
         ClassTooSmall: a class has too few texts to stand in every part.
@@ -42,6 +43,7 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
 
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
     chosen: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "reserve": []}
+    unlabelled: list[int] = []
     by_label = indices_by_label([labels[index] for index in used])
     shares = {name: float(count) for name, count in numbers.items()} or config.split.shares()
     shared_out = _shared_out({label: len(found) for label, found in by_label.items()}, config.split)
@@ -50,15 +52,21 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
         single = rng.permutation([index for index in indices if index not in copies]).tolist()
         for name, count in _held_out(label, shared_out[label], len(single), shares).items():
             chosen[name] += [single.pop() for _ in range(count)]
-        chosen["train"] += single + [index for index in indices if index in copies]
+        rest = single + [index for index in indices if index in copies]
+        learned = shared_out[label]["train"] if "unlabelled" in shares else len(rest)
+        chosen["train"] += rest[:learned]
+        unlabelled += rest[learned:]
     parts = {}
     for name, indices in chosen.items():
         shuffled = rng.permutation(sorted(indices)).astype(int).tolist()
         parts[name] = Part([texts[index] for index in shuffled], [labels[index] for index in shuffled])
     report = make_report(
-        loaded, parts, groups=len(groups), near_duplicates=len(copies), unused=len(texts) - len(used)
-    )
-    return Splits(**parts, report=report)
+        loaded, parts, groups=len(groups), near_duplicates=len(copies),
+        unused=len(texts) - len(used), unlabelled=len(unlabelled),
+    )  # fmt: skip
+    # From here on nobody knows their labels.
+    nameless = tuple(texts[index] for index in rng.permutation(sorted(unlabelled)).astype(int).tolist())
+    return Splits(**parts, report=report, unlabelled=nameless)
 
 
 def _shared_out(sizes: dict[str, int], split: SplitConfig) -> dict[str, dict[str, int]]:
@@ -85,7 +93,7 @@ def _held_out(label: str, counts: dict[str, int], single: int, shares: dict[str,
             f"class {label!r} has {total} texts, and {needed} are needed for one in each of {', '.join(counts)}: "
             "add texts, merge the class into another, or change data.split"
         )
-    held = {name: count for name, count in counts.items() if name != "train"}
+    held = {name: count for name, count in counts.items() if name not in ("train", "unlabelled")}
     if sum(held.values()) > single:
         held = quotas(single, {name: shares[name] for name in held})
         if min(held.values()) < 1:

@@ -77,3 +77,20 @@ def test_scores_become_classes(tmp_path: Path) -> None:
 def test_classes_that_do_not_rise_are_refused(bins: dict[str, float | None]) -> None:
     with pytest.raises(ValidationError, match=r"one class is not enough|end above the one before"):
         DataConfig(label_bins=bins)
+
+
+def test_texts_without_labels_are_counted_too_and_copies_go_there() -> None:
+    data = loaded(a=60, b=60)
+    data.part.texts[:2] = ["One and the same text.", "One and the same text!"]
+    config = DataConfig(
+        split=SplitConfig(train_texts=30, validation_texts=20, test_texts=20, unlabelled_texts=40),
+        near_duplicate_similarity=1.0,
+    )
+    splits = split_data(data, config, 3)
+    assert [len(part) for part in splits.parts().values()] == [30, 20, 20, 0]
+    assert len(splits.unlabelled) == splits.report.unlabelled == 40
+    everywhere = [text for part in splits.parts().values() for text in part.texts] + [*splits.unlabelled]
+    assert len(set(everywhere)) == 110
+    copies = {text for text in data.texts[:2] if text in everywhere}
+    assert copies <= {*splits.unlabelled}
+    assert split_data(data, config, 3).fingerprint == splits.fingerprint

@@ -1,0 +1,39 @@
+"""Whether having had a teacher helped: students against the candidates that had none, on the same test texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training.data import Splits
+from training.distillation.config import Lesson
+from training.evaluation import paired_difference
+from training.experiment import Experiment
+from training.judging import Judged
+
+
+def student_sentences(experiment: Experiment, judged: Sequence[Judged], splits: Splits) -> list[str]:
+    """For each student a sentence about each candidate that is no student: the paired difference of macro-F1."""
+    students = [item for item in judged if isinstance(experiment.candidates[item.name], Lesson)]
+    return [
+        _sentence(student, other, experiment, splits)
+        for student in students
+        for other in judged
+        if other not in students
+    ]
+
+
+def _sentence(student: Judged, other: Judged, experiment: Experiment, splits: Splits) -> str:
+    gain = paired_difference(
+        student.test_predictions.probabilities,
+        other.test_predictions.probabilities,
+        splits.test.labels,
+        splits.labels,
+        seed=experiment.seed,
+        confidence=experiment.gate.confidence,
+        resamples=experiment.gate.resamples,
+    )
+    verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not shown to differ"
+    return (
+        f"Student {student.name} against {other.name}: macro-F1 {gain.value:+.3f} "
+        f"(interval {gain.low:+.3f} to {gain.high:+.3f}): {verdict}."
+    )

@@ -26,6 +26,7 @@ from training.candidates.training import train_candidate
 from training.data import LoadedData, Part, Splits, load_data, split_data
 from training.data.checks.finding import Findings
 from training.data_check import check_experiment_data
+from training.distillation.verdict import write_student_sentences
 from training.error_analysis.label_errors import probable_label_errors, write_label_errors
 from training.error_analysis.report import write_error_analysis
 from training.errors import NoCandidateLeft
@@ -103,6 +104,8 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
             )
         outcome.winner = winner.name
         for sentence in baseline_sentences(experiment, outcome.judged, winner, splits):
+            console.print(sentence, highlight=False)
+        for sentence in write_student_sentences(report, experiment, outcome.judged, splits):
             console.print(sentence, highlight=False)
         console.print(_look_for_label_errors(experiment, winner, splits, report), highlight=False)
         outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)

@@ -37,7 +37,7 @@ class ExtraTextsConfig(BaseModel):
 class Lesson(BaseModel):
     """What every student has: who teaches it, and what it is taught."""
 
-    teacher: str = CHAMPION
+    teacher: str = Field(default=CHAMPION, coerce_numbers_to_str=True)
     """Who teaches: `champion`, a version's number, a bundle's folder, or an earlier candidate of this experiment."""
 
     true_labels: float = Field(default=0.3, ge=0, le=1)

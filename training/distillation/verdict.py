@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from training.data import Splits
 from training.distillation.config import Lesson
@@ -20,6 +21,17 @@ def student_sentences(experiment: Experiment, judged: Sequence[Judged], splits: 
         for other in judged
         if other not in students
     ]
+
+
+def write_student_sentences(
+    folder: Path, experiment: Experiment, judged: Sequence[Judged], splits: Splits
+) -> list[str]:
+    """`student_sentences`, also as `students.md` in `folder` where there are any."""
+    sentences = student_sentences(experiment, judged, splits)
+    if sentences:
+        text = "# Students\n\n" + "".join(f"- {sentence}\n" for sentence in sentences)
+        (folder / "students.md").write_text(text, encoding="utf-8")
+    return sentences
 
 
 def _sentence(student: Judged, other: Judged, experiment: Experiment, splits: Splits) -> str:

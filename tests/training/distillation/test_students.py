@@ -66,6 +66,7 @@ def test_every_other_layer_is_kept_unless_told_otherwise() -> None:
     assert layers_kept(None, 6) == (0, 2, 4)
     assert layers_kept(2, 6) == (0, 1)
     assert layers_kept((1, 5), 6) == (1, 5)
+    assert DistilledConfig.model_validate({"teacher": 3}).teacher == "3", "as --set reads a version's number"
 
 
 def test_a_student_has_fewer_layers_than_its_teacher(
@@ -143,6 +144,8 @@ def test_distill_and_pareto_as_a_user_types_them(
         assert f"  {name}" in done.stdout
     assert "on the front" in done.stdout
     assert "dominated by" in done.stdout
+    assert "Student linear_student against tfidf_logreg: macro-F1" in done.stdout
+    assert len(list((var / "reports").glob("*/students.md"))) == 1
 
     client = MlflowClient(tracking_uri=TrackingSettings().tracking_uri)
     (experiment,) = [item for item in client.search_experiments() if item.name == "distillation"]

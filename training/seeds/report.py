@@ -18,7 +18,7 @@ from training.seeds.statistics import Standing
 if TYPE_CHECKING:
     from training.seeds.running import Plan
 
-_HEADINGS = ("macro-F1", "interval", "to {reference}", "interval", "", "training", "ms/text")
+_HEADINGS = ("macro-F1", "to {reference}", "", "training", "ms/text")
 
 
 def standings_table(plan: Plan, rows: Sequence[Standing]) -> Table:
@@ -76,9 +76,9 @@ def as_markdown(
         *("| " + " | ".join([row.candidate, *_cells(row)]) + " |" for row in rows),
         "",
         f"{plan.seeds} seeds, {len(splits.train)} training and {len(splits.test)} test texts of "
-        f"{splits.report.source}, {'a new split' if plan.redraw else 'the same split'} for each seed. Intervals: "
-        f"Student's t over the seeds, {plan.confidence:.0%}; differences are paired by seed. Training: median time "
-        f"as a multiple of {plan.reference}'s, the candidates taking turns.",
+        f"{splits.report.source}, {'a new split' if plan.redraw else 'the same split'} for each seed. ±: the "
+        f"interval by Student's t over the seeds, {plan.confidence:.0%}; differences are paired by seed. Training: "
+        f"median time as a multiple of {plan.reference}'s, the candidates taking turns.",
         _chance(plan, rows),
     ]
     lines += [f"{name} failed: {why}" for name, why in (failed or {}).items()]
@@ -98,15 +98,14 @@ def _chance(plan: Plan, rows: Sequence[Standing]) -> str | None:
 
 def _cells(row: Standing) -> list[str]:
     return [
-        f"{row.macro_f1.value:.3f}" if row.macro_f1 else f"{next(iter(row.values.values())):.3f}",
-        _range(row.macro_f1, "{:.3f}–{:.3f}"),
-        f"{row.difference.value:+.3f}" if row.difference else "",
-        _range(row.difference, "{:+.3f} to {:+.3f}"),
+        _with_margin(row.macro_f1, "") if row.macro_f1 else f"{next(iter(row.values.values())):.3f}",
+        _with_margin(row.difference, "+") if row.difference else "",
         row.verdict,
         f"×{row.cost:.2f}" if row.cost is not None else f"{row.seconds:.1f} s",
         f"{row.milliseconds:.1f}",
     ]
 
 
-def _range(interval: Interval | None, form: str) -> str:
-    return form.format(interval.low, interval.high) if interval else ""
+def _with_margin(interval: Interval, sign: str) -> str:
+    """The mean and how far its interval reaches to either side: Student's is symmetric."""
+    return f"{interval.value:{sign}.3f} ±{interval.high - interval.value:.3f}"

@@ -40,7 +40,7 @@ class Standing:
             return ""
         if self.difference.low > 0:
             return "better"
-        return "worse" if self.difference.high < 0 else "not told apart"
+        return "worse" if self.difference.high < 0 else "unclear"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON can write it."""

@@ -48,8 +48,9 @@ def as_markdown(
         )
     lines += [
         "",
-        f"{texts.source}: {len(texts.splits.train)} training texts, {config.epochs:g} epochs, batches of "
-        f"{config.batch_size}, {config.weights}, at most {config.max_length} tokens (mean "
+        f"{texts.source}: {len(texts.splits.train)} training texts, {config.epochs:g} "
+        f"epoch{'s' * (config.epochs != 1)}, batches of {config.batch_size}, "
+        f"{config.weights}, at most {config.max_length} tokens (mean "
         f"{lengths['mean_tokens']:.0f}, longest {lengths['longest']:.0f}). "
         f"{count} rounds in turns, medians; round by round "
         f"{', '.join(f'{ratio:.2f}' for ratio in rounds.ratios)} times as fast; by processor time "

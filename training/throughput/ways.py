@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from rich.console import Console
 from rich.progress import Progress
 from transformers import (
@@ -101,6 +101,7 @@ def measure(way: str, config: NetworkConfig, splits: Splits, seed: int) -> Measu
     """Train one network in one of the `WAYS`, and score it."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    disable_progress_bars()
     set_seed(seed)
     network, tokenizer = load_network(config.weights, splits.labels, config.layers)
     wall, processor = time.perf_counter(), time.process_time()

@@ -96,7 +96,8 @@ def test_the_report_says_by_how_much_how_surely_and_at_what_cost(folder: Path, f
     assert many["difference"]["value"] == pytest.approx(sum(differences) / 2)
     assert many["difference"]["low"] <= many["difference"]["value"] <= many["difference"]["high"]
     table = (report / "seeds.md").read_text(encoding="utf-8")
-    assert f"| many | {many['macro_f1']['value']:.3f} |" in table
+    mean = many["macro_f1"]
+    assert f"| many | {mean['value']:.3f} ±{mean['high'] - mean['value']:.3f} |" in table
     assert (
         f"2 seeds, {texts['train']} training and {texts['test']} test texts of bbc_news, the same split"
         in table

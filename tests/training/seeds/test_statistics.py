@@ -56,7 +56,7 @@ def test_differences_are_paired_by_seed_so_a_small_steady_gain_is_seen() -> None
     )
     by_name = {row.candidate: row for row in rows}
     assert list(by_name) == ["plain", "steady", "noisy", "lower"]
-    assert [row.verdict for row in rows] == ["", "better", "not told apart", "worse"]
+    assert [row.verdict for row in rows] == ["", "better", "unclear", "worse"]
     assert by_name["plain"].difference is None
     assert by_name["plain"].cost is None
     gain = by_name["steady"].difference

@@ -73,5 +73,5 @@ def test_the_command_measures_both_ways_and_writes_its_report(tmp_path: Path) ->
     assert set(figures["macro_f1_difference"]) == {"value", "low", "high"}
     page = (tmp_path / "out" / "training-speed.md").read_text(encoding="utf-8")
     assert f"**{figures['speedup']:.2f}**" in page
-    assert "24 training texts, 1 epochs, batches of 16" in page
+    assert "24 training texts, 1 epoch, batches of 16" in page
     assert (tmp_path / "out" / "training-speed.png").read_bytes().startswith(b"\x89PNG")

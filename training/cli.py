@@ -42,16 +42,20 @@ def main() -> None:
 @_EXPERIMENT
 @_SET
 @_SMOKE
-def run(experiment: str, overrides: tuple[str, ...], smoke: bool) -> None:
+@click.option(
+    "--fresh", is_flag=True, help="Train from the start, whatever a run that was broken off has left."
+)
+def run(experiment: str, overrides: tuple[str, ...], smoke: bool, fresh: bool) -> None:
     """Train EXPERIMENT's candidates, register the best, and promote it if it beats the champion.
 
-    EXPERIMENT is a name from `list`, or the path of a YAML file. Exit status 2: it could not run.
+    EXPERIMENT is a name from `list`, or the path of a YAML file. A run that was broken off is gone on with: what is
+    trained is not trained again. Exit status 2: it could not run.
     """
     with _errors():
         loaded = load_experiment(experiment, overrides, smoke=smoke)
         from training.run import run_experiment  # torch and MLflow take seconds to import
 
-        run_experiment(loaded, console=_console())
+        run_experiment(loaded, console=_console(), fresh=fresh)
 
 
 @main.command()

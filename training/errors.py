@@ -6,6 +6,9 @@ TrainingError
  ├── ParityError           the exported network does not compute what the trained one does
  ├── NetworkUnreadable     the torch network cannot be read back from an ONNX file
  ├── TeacherUnusable       there is no such teacher, or it cannot teach these labels
+ ├── NotFinite             a loss or a gradient is no longer a number
+ ├── OutOfMemory           not even one text at once fits into memory
+ ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
  └── NoCandidateLeft       every candidate that may win has failed
 """
 
@@ -34,6 +37,18 @@ class NetworkUnreadable(TrainingError):
 
 class TeacherUnusable(TrainingError):
     """The teacher of a distillation is not there, cannot be run, or knows other labels."""
+
+
+class NotFinite(TrainingError):
+    """A loss or a gradient is infinite or not a number, so nothing can be learned from it."""
+
+
+class OutOfMemory(TrainingError):
+    """Memory does not suffice for one text at once."""
+
+
+class CheckpointRefused(TrainingError):
+    """A checkpoint is not what was written, or was signed by another key; the message says which, and what to do."""
 
 
 class NoCandidateLeft(TrainingError):

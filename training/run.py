@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +17,14 @@ from classifier.reference import reference_frame, write_reference
 from stores.models import ModelRegistry, RegisteredModel, tags_of
 from stores.settings import SigningSettings, TrackingSettings
 from training.behaviour.running import behave
-from training.candidates.trained import Workplace
+from training.candidates.kinds import Candidate
+from training.candidates.trained import Trained, Workplace
 from training.candidates.training import train_candidate
-from training.data import LoadedData, Part, Splits, load_data, split_data
-from training.data.checks.finding import Findings
-from training.data_check import check_experiment_data
+from training.data import Part, Splits, load_data, split_data
 from training.distillation.verdict import write_student_sentences
 from training.error_analysis.label_errors import probable_label_errors, write_label_errors
 from training.error_analysis.report import write_error_analysis
-from training.errors import NoCandidateLeft
+from training.errors import CheckpointRefused, NoCandidateLeft
 from training.experiment import Experiment
 from training.gate.contenders import current_champion
 from training.gate.decision import Decision, decide
@@ -44,7 +39,9 @@ from training.report import (
     write_json,
     write_run_report,
 )
+from training.resuming import RunFolder, keep_trained, run_folder, trained_before
 from training.settings import TrainingSettings
+from training.tracking import RECORDS, close_broken_off, flat, log_data, log_inputs, log_records, log_report
 
 _GOLDEN_LENGTH = 400
 
@@ -64,8 +61,10 @@ class Outcome:
     decision: Decision | None = None
 
 
-def run_experiment(experiment: Experiment, *, console: Console | None = None) -> Outcome:
+def run_experiment(experiment: Experiment, *, console: Console | None = None, fresh: bool = False) -> Outcome:
     """Train and judge every candidate, and register the best; settings come from the environment.
+
+    What a run of the same experiment has left when it was broken off is gone on with, unless `fresh`.
 
     Raises:
         DataError: the data cannot be used.
@@ -82,22 +81,30 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
     splits = split_data(loaded, experiment.data, experiment.seed)
     console.print(splits.report)
 
-    with _folders(experiment) as (report, scratch), registry.run(experiment.name, experiment.name) as parent:
+    with (
+        run_folder(experiment, splits, fresh=fresh) as folder,
+        registry.run(experiment.name, experiment.name) as parent,
+    ):
+        report = folder.report
         outcome = Outcome(parent.info.run_id, report)
+        folder.note(parent.info.run_id)
+        if folder.broken_off:
+            console.print(f"Going on with the run that was broken off: {report}", soft_wrap=True)
+            close_broken_off(folder.broken_off, parent.info.run_id, registry)
         mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
         mlflow.set_tags(experiment.smoke_tags())
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
-        console.print(_log_data(loaded, splits, experiment, report))
+        console.print(log_data(loaded, splits, experiment, report))
         with training_progress(console) as progress:
             for name in experiment.candidates:
-                _try_candidate(name, experiment, splits, registry, scratch, progress, outcome)
+                _try_candidate(name, experiment, splits, registry, folder, progress, outcome)
         winner = _winner(experiment, outcome)
         write_run_report(report, experiment, outcome.judged, winner)
         console.print(
             closing_table(experiment, outcome.judged, outcome.failed, winner.name if winner else None)
         )
         if winner is None:
-            mlflow.log_artifacts(str(report), "report")
+            log_report(report)
             raise NoCandidateLeft(
                 f"no candidate of {experiment.name} that may win is left: "
                 + "; ".join(f"{name}: {why}" for name, why in outcome.failed.items())
@@ -110,7 +117,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None) ->
         console.print(_look_for_label_errors(experiment, winner, splits, report), highlight=False)
         outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
         outcome.version = _register(experiment, winner, splits, registry, outcome)
-        mlflow.log_artifacts(str(report), "report")
+        log_report(report)
     for reason in outcome.decision.reasons:
         console.print(reason, highlight=False)
     console.print(
@@ -127,26 +134,35 @@ def _try_candidate(
     experiment: Experiment,
     splits: Splits,
     registry: ModelRegistry,
-    scratch: Path,
+    folder: RunFolder,
     progress: Progress,
     outcome: Outcome,
 ) -> None:
     """Train and judge one candidate in a nested run; a failure is recorded and loses nobody else's results."""
     config = experiment.candidates[name]
+    settings = TrainingSettings()
+    scratch = folder.candidate(name, config, splits, experiment.seed)
     workplace = Workplace(
-        name, scratch / name / "bundle", scratch / name, experiment.seed, progress, registry
-    )
-    workplace.bundle.mkdir(parents=True)
+        name, scratch / "bundle", scratch, experiment.seed, progress, registry,
+        records=folder.report / RECORDS / name,
+        tokens=settings.tokens,
+        resume=True,
+        signing_key=settings.checkpoint_key,
+    )  # fmt: skip
+    workplace.bundle.mkdir(parents=True, exist_ok=True)
     try:
         with registry.run(experiment.name, name, nested=True):
             mlflow.set_tags(
                 {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
             )
             mlflow.set_tags(experiment.smoke_tags())
-            mlflow.log_params(config.model_dump(exclude={"note"}))
-            _log_inputs(splits, experiment)
+            mlflow.log_params(flat(config.model_dump(exclude={"note"})))
+            log_inputs(splits, experiment)
             try:
-                trained = train_candidate(config, splits, workplace)
+                try:
+                    trained = _trained(config, splits, workplace)
+                finally:
+                    log_records(workplace)
                 pictures = outcome.report / name
                 judged = judge(
                     name, trained, splits, workplace.bundle, pictures, experiment.gate, seed=experiment.seed
@@ -162,10 +178,27 @@ def _try_candidate(
     except Exception as error:  # whatever it is: hours of the other candidates' training hang on it
         outcome.failed[name] = f"{type(error).__name__}: {error}"
         progress.console.print(f"[red]{name} failed:[/] {error}", highlight=False)
+        if not isinstance(error, CheckpointRefused):  # it is for its owner to look at
+            shutil.rmtree(workplace.scratch, ignore_errors=True)
     else:
         outcome.judged.append(judged)
-    finally:
-        shutil.rmtree(workplace.scratch / "checkpoints", ignore_errors=True)
+
+
+def _trained(config: Candidate, splits: Splits, workplace: Workplace) -> Trained:
+    """Train a candidate, unless it was trained before the run was broken off."""
+    before = trained_before(workplace)
+    if before is None:
+        trained = train_candidate(config, splits, workplace)
+        keep_trained(workplace, trained)
+        return trained
+    workplace.progress.console.print(
+        f"{workplace.name}: was trained before the run was broken off", highlight=False
+    )
+    if before.history.log:
+        from training.finetuning.following import log_to_mlflow  # torch takes seconds to import
+
+        log_to_mlflow(before.history.log)
+    return before
 
 
 def _winner(experiment: Experiment, outcome: Outcome) -> Judged | None:
@@ -278,54 +311,3 @@ def _golden_texts(validation: Part) -> list[str]:
     for text, label in validation:
         first.setdefault(label, text[:_GOLDEN_LENGTH])
     return [first[label] for label in sorted(first)]
-
-
-def _log_data(loaded: LoadedData, splits: Splits, experiment: Experiment, report: Path) -> Findings:
-    """The data as MLflow data sets, figures and a page with pictures, and what its checks found.
-
-    Raises:
-        DataRefused: a finding is so grave that nothing is trained; the page is in MLflow.
-    """
-    _log_inputs(splits, experiment)
-    mlflow.log_dict(splits.report.as_dict(), "data.json")
-    findings = check_experiment_data(experiment, loaded, splits, report / "data")
-    mlflow.log_dict(findings.as_dict(), "data_checks.json")
-    mlflow.log_metrics(findings.metrics())
-    if findings.worst() == "error":
-        mlflow.log_artifacts(str(report), "report")
-    findings.stop_if_grave()
-    return findings
-
-
-def _log_inputs(splits: Splits, experiment: Experiment) -> None:
-    """The parts as MLflow data sets of the active run, by their fingerprints."""
-    import pandas as pd
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.pandas_dataset import from_pandas
-
-    for name, part in splits.parts().items():
-        if name == "reserve" or not len(part):  # the reserve is nobody's input
-            continue
-        dataset = from_pandas(
-            pd.DataFrame({"text": part.texts, "label": part.labels}),
-            # Not a string, which MLflow would take for a path or an address.
-            source=CodeDatasetSource({"source": splits.report.source}),
-            targets="label",
-            name=f"{Path(experiment.data.source).name}-{name}",
-            digest=part.fingerprint[:36],
-        )
-        mlflow.log_input(dataset, context=name)
-
-
-@contextmanager
-def _folders(experiment: Experiment) -> Iterator[tuple[Path, Path]]:
-    """The run's report folder, which stays, and its scratch folder, which does not."""
-    settings = TrainingSettings()
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    report = settings.reports / f"{experiment.name}-{stamp}"
-    report.mkdir()
-    scratch = Path(tempfile.mkdtemp(prefix=f"{experiment.name}-", dir=settings.scratch))
-    try:
-        yield report, scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

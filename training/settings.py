@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
-from stores.settings import VarSettings
+from filelock import FileLock
+
+from stores.settings import SigningSettings, VarSettings
 
 
 class TrainingSettings(VarSettings):
@@ -19,3 +22,23 @@ class TrainingSettings(VarSettings):
     def scratch(self) -> Path:
         """Bundles in the making and checkpoints; each run's folder is deleted when it ends."""
         return self.folder("training")
+
+    @property
+    def tokens(self) -> Path:
+        """Tokenised texts, shared by candidates and runs; may be deleted at any time."""
+        return self.folder("tokens")
+
+    @property
+    def checkpoint_key(self) -> str:
+        """Secret for the HMAC of checkpoints and histories: MODEL_SIGNING_KEY, or else one drawn for this VAR_DIR.
+
+        So a checkpoint that was changed, or made elsewhere, is noticed even where nobody has set a key.
+        """
+        if key := SigningSettings().key:
+            return key
+        path = self.root / "machine.key"
+        with FileLock(path.with_suffix(".lock")):
+            if not path.exists():
+                path.touch(mode=0o600)
+                path.write_text(secrets.token_hex(32), encoding="ascii")
+        return path.read_text(encoding="ascii")

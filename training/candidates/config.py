@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from training.candidates.course import CourseConfig
 from training.candidates.regularising import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
 from training.int8 import Int8Config
 from training.lifting.config import SelfTrainingConfig
@@ -53,7 +54,7 @@ class NetworkConfig(CandidateConfig):
     """Peak of AdamW's learning rate; it falls linearly to zero after the warm-up."""
 
     batch_size: int = Field(default=16, ge=1)
-    """Texts that pass through the network at once."""
+    """Texts that pass through the network at once; where memory does not suffice, training goes on with fewer."""
 
     accumulation: int = Field(default=1, ge=1)
     """Batches whose gradients are added before a step: the same step as a batch that many times larger."""
@@ -85,6 +86,9 @@ class NetworkConfig(CandidateConfig):
 
     max_gradient_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
+
+    course: CourseConfig = Field(default_factory=CourseConfig)
+    """When it is evaluated and stopped, in which precision it computes, and what is kept of the training."""
 
     parity_tolerance: float = Field(default=1e-3, gt=0)
     """Largest accepted difference of one probability between the trained and the exported network."""

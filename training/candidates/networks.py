@@ -92,6 +92,7 @@ def finished(
     figures = {
         "parameters": float(sum(parameter.numel() for parameter in network.parameters())),
         "parity_difference": difference,
+        **history.figures(),
     }
     if config.int8:
         check = add_int8(workplace.bundle, config.int8, splits.validation)

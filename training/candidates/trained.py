@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.progress import Progress
 
@@ -36,6 +37,14 @@ class Workplace:
     """Where a student finds its teacher; None: by the settings."""
     watch: Watch = watch_nothing
     """Told after each evaluation of a candidate that learns in epochs; a search stops hopeless ones here."""
+    records: Path | None = None
+    """Folder for what is kept of the training: `run_history.json`, TensorBoard's files, weights. None: nothing is."""
+    tokens: Path | None = None
+    """Cache of tokenised texts, shared by candidates and runs. None: one in `scratch`."""
+    resume: bool = False
+    """Whether a training goes on from the checkpoints that one broken off left in `scratch`; else they are removed."""
+    signing_key: str | None = None
+    """Secret for the HMAC of checkpoints and history. None leaves them unsigned."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,24 @@ class History:
     `macro_recall`."""
     losses: list[tuple[float, float]] = field(default_factory=list)
     """Training loss as it fell: (epoch, mean loss of the steps up to it since the last entry)."""
+    log: list[dict[str, Any]] = field(default_factory=list, compare=False)
+    """Every entry of the Trainer's log: `step`, `epoch` and figures; those of an evaluation begin with `eval_`.
+    It holds times, so it is left out when two histories are compared."""
+    steps: int = 0
+    """Optimiser steps taken."""
+    stop_reason: str = ""
+    """Why training ended, in words."""
+    restarts: list[dict[str, Any]] = field(default_factory=list)
+    """One entry for each time that memory ran out: `at_step`, `from_step`, `batch_size`, `accumulation`, `error`."""
+    resumed: list[dict[str, Any]] = field(default_factory=list)
+    """One entry for each time that it went on after being broken off: `step`, `at`, and the machine, where that is
+    another one than made the checkpoint."""
+
+    def figures(self) -> dict[str, float]:
+        """What of it is a figure of the candidate."""
+        if not self.steps:
+            return {}
+        return {"steps": float(self.steps), "out_of_memory_restarts": float(len(self.restarts))}
 
 
 @dataclass(frozen=True)

@@ -1,95 +1,61 @@
-"""Following a Trainer: its steps to a progress bar, its epochs to the active MLflow run and to a history."""
+"""Following a training: figures to the active MLflow run, steps to a progress bar, an eye on its numbers."""
 
 # ruff: noqa: ARG002  a Trainer hands the same arguments to every callback
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 import mlflow
 from rich.progress import Progress
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.candidates.trained import History, Watch
+from training.candidates.trained import Watch
+from training.errors import NotFinite
+from training.finetuning.history import Entry, evaluated
 
-_EVALUATION = "eval_"
-_FIGURES = {
-    "loss": "validation_loss",
-    "accuracy": "accuracy",
-    "macro_f1": "macro_f1",
-    "macro_precision": "macro_precision",
-    "macro_recall": "macro_recall",
-}
+_STEP_FIGURES = {"loss": "train_loss", "learning_rate": "learning_rate", "grad_norm": "gradient_norm"}
 
 
-class EpochsToHistory(TrainerCallback):
-    """Keeps what the training curves are drawn from."""
+class LogToMlflow(TrainerCallback):
+    """Logs losses as they come, and each evaluation's figures, into the active MLflow run, if there is one.
+
+    A training that goes on from a checkpoint first tells what went before it, once.
+    """
 
     def __init__(self) -> None:
-        self.history = History()
-        self._losses: list[float] = []
+        self._told: set[tuple[float, bool]] = set()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Tell what went before."""
+        self._tell(state)
 
     def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Gather the losses since the last evaluation."""
-        if logs and "loss" in logs:
-            self._losses.append(logs["loss"])
-            self.history.losses.append((float(state.epoch or 0.0), logs["loss"]))
+        """Log training loss, gradient norm and learning rate, or an evaluation's figures, at this step."""
+        self._tell(state)
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Close the epoch."""
-        self.history.epochs.append(
-            {
-                "epoch": round(float(state.epoch or 0.0), 4),
-                **({"train_loss": sum(self._losses) / len(self._losses)} if self._losses else {}),
-                **_evaluated(metrics),
-            }
-        )
-        self._losses = []
+    def _tell(self, state: TrainerState) -> None:
+        new = {(entry["step"], "eval_loss" in entry): entry for entry in state.log_history}
+        log_to_mlflow(entry for place, entry in new.items() if place not in self._told)
+        self._told |= new.keys()
 
 
-class EpochsToMlflow(TrainerCallback):
-    """Logs losses as they come, and each epoch's figures, into the active MLflow run, if there is one."""
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Log training loss, gradient norm and learning rate at this step."""
-        names = {"loss": "train_loss", "learning_rate": "learning_rate", "grad_norm": "gradient_norm"}
-        found = {names[key]: float(value) for key, value in (logs or {}).items() if key in names}
-        if found and mlflow.active_run():  # logging without one would open one, and leave it open
-            mlflow.log_metrics(found, step=state.global_step)
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Log the figures on the validation part at this step."""
-        if not mlflow.active_run():
-            return
-        figures = {f"epoch_{name}": value for name, value in _evaluated(metrics).items()}
-        mlflow.log_metrics({**figures, "epoch": float(state.epoch or 0.0)}, step=state.global_step)
+def log_to_mlflow(entries: Iterable[Entry]) -> None:
+    """Log entries of a Trainer's log into the active MLflow run, if there is one."""
+    if not mlflow.active_run():  # logging without one would open one, and leave it open
+        return
+    for entry in entries:
+        figures = {ours: float(entry[theirs]) for theirs, ours in _STEP_FIGURES.items() if theirs in entry}
+        if quality := evaluated(entry):
+            figures |= {f"epoch_{name}": value for name, value in quality.items()}
+            figures["epoch"] = float(entry["epoch"])
+        if figures:
+            mlflow.log_metrics(figures, step=int(entry["step"]))
 
 
 class EpochsToWatch(TrainerCallback):
@@ -107,11 +73,11 @@ class EpochsToWatch(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Epochs passed, and macro-F1."""
-        self._watch(float(state.epoch or 0.0), _evaluated(metrics)["macro_f1"])
+        self._watch(float(state.epoch or 0.0), evaluated(metrics or {})["macro_f1"])
 
 
 class StepsToProgress(TrainerCallback):
-    """Moves a progress bar, which tells the time left, and prints a line an epoch."""
+    """Moves a progress bar, which tells the time left, and prints a line an evaluation."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress, self._name = progress, name
@@ -121,7 +87,7 @@ class StepsToProgress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Now the number of steps is known."""
-        self._progress.update(self._task, total=state.max_steps)
+        self._progress.update(self._task, total=state.max_steps, completed=state.global_step)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -137,8 +103,8 @@ class StepsToProgress(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Say how good this epoch was."""
-        figures = _evaluated(metrics)
+        """Say how good it is now."""
+        figures = evaluated(metrics or {})
         self._progress.console.print(
             f"{self._name}: epoch {state.epoch:.3g}, validation loss {figures['validation_loss']:.3f}, "
             f"macro-F1 {figures['macro_f1']:.3f}",
@@ -146,7 +112,51 @@ class StepsToProgress(TrainerCallback):
         )
 
 
-def _evaluated(metrics: dict[str, float] | None) -> dict[str, float]:
-    """An evaluation's figures by our names; what is not a figure of quality is left out."""
-    named = {key.removeprefix(_EVALUATION): float(value) for key, value in (metrics or {}).items()}
-    return {ours: named[theirs] for theirs, ours in _FIGURES.items() if theirs in named}
+class OnlyFinite(TrainerCallback):
+    """Ends a training whose loss or gradient is no longer a number.
+
+    It looks at what is logged and at evaluations, not at each step, which would make a GPU wait: one such loss makes
+    every mean that it enters, and every later weight, not a number either.
+    """
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Raise NotFinite where a figure is infinite or not a number."""
+        for name in ("loss", "grad_norm", "train_loss", "eval_loss"):
+            value = (logs or {}).get(name, 0.0)
+            if not math.isfinite(value):
+                raise NotFinite(
+                    f"{name} is {value} by step {state.global_step} of {state.max_steps}: the training has come apart. "
+                    f"A lower learning rate (now {args.learning_rate:g}), a longer warm-up or precision float32 help"
+                )
+
+
+class Checkpointing(TrainerCallback):
+    """Asks for further checkpoints every so many steps, and for a log entry with each.
+
+    The loss since the last entry is not in a checkpoint; with an entry just before it there is none to lose, and a
+    training that goes on from there tells the same losses as one that was never broken off.
+    """
+
+    def __init__(self, every: int | None) -> None:
+        self._every = every
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Ask, where it is time."""
+        if self._every and state.global_step % self._every == 0:
+            control.should_save = True
+        control.should_log |= control.should_save
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """An epoch's end may be a checkpoint too."""
+        control.should_log |= control.should_save

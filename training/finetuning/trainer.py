@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor, nn
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from training.finetuning.sampling import LengthOrder
@@ -29,13 +30,17 @@ class ClassifierTrainer(Trainer):
         model: PreTrainedModel,
         args: TrainingArguments,
         strategies: Strategies,
+        train_dataset: Dataset,
         *,
         callbacks: Sequence[TrainerCallback] = (),
         **kwargs: Any,
     ) -> None:
         self._strategies, self._network = strategies, model
+        # Read here: the Trainer takes columns away that the network does not know.
+        self._lengths = list(train_dataset["length"])
         super().__init__(
             model=model,
+            train_dataset=train_dataset,
             args=args,
             compute_loss_func=self._loss,
             callbacks=[*callbacks],
@@ -104,8 +109,12 @@ class ClassifierTrainer(Trainer):
         self.accelerator.backward(loss)
         return loss.detach()
 
-    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> Sampler[int]:
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         assert train_dataset is not None
-        lengths = [len(train_dataset[index]["input_ids"]) for index in range(len(train_dataset))]  # type: ignore[arg-type]
         group = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return LengthOrder(lengths, group, self.args.seed)
+        return LengthOrder(self._lengths, group, self.args.seed)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        # Twice the size of the network, and nobody goes on from the last step.
+        if self.state.global_step < self.state.max_steps:
+            super()._save_optimizer_and_scheduler(output_dir)

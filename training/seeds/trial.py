@@ -71,7 +71,8 @@ def run_trial(
         Exception: whatever the training raises; the run is marked FAILED and says why.
     """
     name = f"{candidate}, seed {seed}"
-    workplace = Workplace(name, scratch / "bundle", scratch, seed, progress, registry)
+    tokens = TrainingSettings().tokens
+    workplace = Workplace(name, scratch / "bundle", scratch, seed, progress, registry, tokens=tokens)
     workplace.bundle.mkdir(parents=True)
     try:
         with registry.run(experiment, name, nested=True) as run:

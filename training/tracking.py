@@ -1,0 +1,100 @@
+"""What a run writes into MLflow besides figures: its data, its files, and the end of one that was broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from stores.models import ModelRegistry
+from training.candidates.trained import Workplace
+from training.data import LoadedData, Splits
+from training.data.checks.finding import Findings
+from training.data_check import check_experiment_data
+from training.experiment import Experiment
+
+RECORDS = "training"
+"""Folder of a report, and of a candidate's artifacts, for what is kept of trainings."""
+
+
+def log_data(loaded: LoadedData, splits: Splits, experiment: Experiment, report: Path) -> Findings:
+    """The data as MLflow data sets, figures and a page with pictures, and what its checks found.
+
+    Raises:
+        DataRefused: a finding is so grave that nothing is trained; the page is in MLflow.
+    """
+    log_inputs(splits, experiment)
+    mlflow.log_dict(splits.report.as_dict(), "data.json")
+    findings = check_experiment_data(experiment, loaded, splits, report / "data")
+    mlflow.log_dict(findings.as_dict(), "data_checks.json")
+    mlflow.log_metrics(findings.metrics())
+    if findings.worst() == "error":
+        log_report(report)
+    findings.stop_if_grave()
+    return findings
+
+
+def log_inputs(splits: Splits, experiment: Experiment) -> None:
+    """The parts as MLflow data sets of the active run, by their fingerprints."""
+    import pandas as pd
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+
+    for name, part in splits.parts().items():
+        if name == "reserve" or not len(part):  # the reserve is nobody's input
+            continue
+        dataset = from_pandas(
+            pd.DataFrame({"text": part.texts, "label": part.labels}),
+            # Not a string, which MLflow would take for a path or an address.
+            source=CodeDatasetSource({"source": splits.report.source}),
+            targets="label",
+            name=f"{Path(experiment.data.source).name}-{name}",
+            digest=part.fingerprint[:36],
+        )
+        mlflow.log_input(dataset, context=name)
+
+
+def log_report(report: Path) -> None:
+    """The run's pictures and figures; what is kept of each training stands in that candidate's own run."""
+    for path in sorted(report.iterdir()):
+        if path.is_file():
+            mlflow.log_artifact(str(path), "report")
+        elif path.name != RECORDS:
+            mlflow.log_artifacts(str(path), f"report/{path.name}")
+
+
+def log_records(workplace: Workplace) -> None:
+    """What is kept of a candidate's training, but for its checkpoints, which would fill an artifact store."""
+    if workplace.records is None or not workplace.records.exists():
+        return
+    for path in sorted(workplace.records.iterdir()):
+        if path.is_file():
+            mlflow.log_artifact(str(path), RECORDS)
+        elif path.name != "checkpoints":
+            mlflow.log_artifacts(str(path), f"{RECORDS}/{path.name}")
+
+
+def close_broken_off(broken_off: str, continued_by: str, registry: ModelRegistry) -> None:
+    """Mark a run that was broken off, and its candidates' runs, as killed, and say which run goes on with it."""
+    client = registry.client
+    try:
+        parent = client.get_run(broken_off)
+    except MlflowException:  # another registry, or the run was deleted
+        return
+    nested = client.search_runs([parent.info.experiment_id], f"tags.mlflow.parentRunId = '{broken_off}'")
+    for run in (parent, *nested):
+        if run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
+    client.set_tag(broken_off, "continued_by", continued_by)
+    mlflow.set_tag("continues", broken_off)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -21,6 +21,7 @@ from training.candidates.training import train_candidate
 from training.cost import cost_of
 from training.data import Part, Splits
 from training.evaluation import confusion_counts, macro_f1, positions_of
+from training.settings import TrainingSettings
 
 KIND = "seed"
 """Tag `kind` of a trial's MLflow run."""

@@ -25,9 +25,9 @@ from training.candidates.trained import Workplace
 from training.data import Part, Splits
 from training.errors import ExperimentInvalid
 from training.finetuning import finetune
-from training.finetuning.encoding import EncodedPart
 from training.finetuning.regularising import groups_of, loss_of, regularisers_of, strategies_of
 from training.finetuning.strategies import Strategies
+from training.finetuning.tokens import encoded_part
 from training.finetuning.trainer import ClassifierTrainer
 from training.regularisers.losses import balanced_weights
 
@@ -129,7 +129,7 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(
     tmp_path: Path, splits: Splits, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     """Neither has a state that a checkpoint lacks; Mixout's target is the pretrained weight, not a saved one."""
-    texts = EncodedPart(splits.train, splits.labels, tokenizer, 16)
+    texts = encoded_part(splits.train, splits.labels, tokenizer, 16, tmp_path / "tokens")
 
     def trained(name: str, *callbacks: TrainerCallback, resume: str | None = None) -> nn.Module:
         network = tiny_network(len(splits.labels))

@@ -1,4 +1,4 @@
-"""The commands: run, list, compare, promote, rollback, data, data-check."""
+"""The commands: run, list, compare, promote, rollback, data, data-check, evaluate, explain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stores.errors import StoreError
 from stores.settings import TrackingSettings, VarSettings
 from stores.telemetry import turn_telemetry_off
-from training.data import DataError, load_data, split_data
+from training.data import DataConfig, DataError, load_data, split_data
 from training.errors import TrainingError
 from training.experiment import experiment_files, load_experiment
 
@@ -90,6 +91,86 @@ def pareto(experiment: str | None) -> None:
         table, picture = draw_past(experiment)
         _console().print(table)
         _console().print(f"Drawn in {picture}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("model", default="champion")
+@click.option(
+    "--data",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A labelled CSV, TSV, Parquet or JSONL file.",
+)
+@click.option("--experiment", help="Take the data options, or with no --data the texts, of this experiment.")
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test", "reserve"]),
+    default="test",
+    show_default=True,
+    help="With --experiment and no --data: which part of its texts.",
+)
+@click.option("--name", help="Registered model; default: the experiment's, or the setting MODEL_NAME.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write to.")
+@_SET
+@_SMOKE
+def evaluate(
+    model: str,
+    file: Path | None,
+    experiment: str | None,
+    part: str,
+    name: str | None,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    smoke: bool,
+) -> None:
+    """Judge MODEL on labelled texts: figures with intervals, pictures, JSON. Trains and registers nothing.
+
+    MODEL is `champion`, `challenger`, `previous`, a version's number, or a bundle's folder. Exit status 2: it cannot
+    be judged on these texts.
+    """
+    if file is None and experiment is None:
+        raise click.UsageError("name the texts: --data FILE, or --experiment NAME, or both")
+    with _errors():
+        from training.evaluating import evaluate_model, find_model, read_texts, write_evaluation
+        from training.settings import TrainingSettings
+
+        loaded = load_experiment(experiment or "quickstart", overrides, smoke=smoke)
+        options = loaded.data
+        if file is not None:
+            options = (options if experiment or overrides else DataConfig()).model_copy(
+                update={"source": str(file)}
+            )
+            texts, remarks = read_texts(options, loaded.seed)
+        else:
+            splits = split_data(load_data(options, loaded.seed), options, loaded.seed)
+            texts, remarks = splits.parts()[part], ()
+        registered = name or (loaded.registered_name(TrackingSettings().model_name) if experiment else None)
+        said, classifier = find_model(model, registered)
+        source = str(file) if file is not None else f"{options.source}, {part}"
+        found = evaluate_model(said, classifier, texts, source, remarks)
+        folder = out or TrainingSettings().folder(
+            "reports", "evaluations", f"{said.replace(', ', '-').replace(' ', '-')}"
+        )
+        write_evaluation(found, folder)
+        _console().print(found.table())
+        for remark in found.remarks:
+            _console().print(remark, highlight=False)
+        _console().print(f"Pictures and figures: {folder}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("key", default="")
+def explain(key: str) -> None:
+    """Say what KEY of an experiment file means, such as `candidates.minilm.epochs`; without it, every top key."""
+    from training.explaining import explain as explained
+
+    with _errors():
+        table = Table()
+        for heading in ("key", "default", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for item in explained(key):
+            table.add_row(item.key, item.default, escape(item.meaning))
+        _console().print(table)
 
 
 @main.command("list")

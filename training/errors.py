@@ -9,7 +9,8 @@ TrainingError
  ├── NotFinite             a loss or a gradient is no longer a number
  ├── OutOfMemory           not even one text at once fits into memory
  ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
- └── NoCandidateLeft       every candidate that may win has failed
+ ├── NoCandidateLeft       every candidate that may win has failed
+ └── EvaluationRefused     a model cannot be evaluated on the given texts
 """
 
 from __future__ import annotations
@@ -53,3 +54,7 @@ class CheckpointRefused(TrainingError):
 
 class NoCandidateLeft(TrainingError):
     """Every candidate that may win has failed, so there is nothing to register."""
+
+
+class EvaluationRefused(TrainingError):
+    """A model cannot be evaluated: it, or the texts, are not what they must be."""

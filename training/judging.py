@@ -24,6 +24,7 @@ from training.gate.config import GateConfig
 from training.gate.contenders import Contender
 from training.int8 import INT8_FILE
 from training.pareto import Point
+from training.pictures.over_time import draw_final, draw_training
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) ->
         pictures / "reliability.png",
         title=f"{name}: does it know how sure to be? {where}",
     )
+    draw_final(test, pictures / "final_metrics.png", name=name)
+    draw_training(judged.trained.history, pictures, name=name)
     if judged.trained.history.epochs:
         plots.training_curves(
             judged.trained.history, pictures / "training_curves.png", title=f"{name}: training"

@@ -11,12 +11,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from training import pareto, plots
+from training.conclusion import conclude
 from training.data import Splits
 from training.error_analysis.report import FOLDER as ERRORS
 from training.evaluation import paired_difference
 from training.experiment import Experiment
 from training.gate.decision import Decision
 from training.judging import Judged
+from training.pictures.comparing import draw_comparison
 
 
 def smoke_sentences(experiment: Experiment, registered: str) -> list[str]:
@@ -102,10 +104,22 @@ def baseline_sentences(
     return sentences
 
 
+def write_conclusion(
+    folder: Path, experiment: Experiment, judged: Sequence[Judged], winner: Judged, splits: Splits
+) -> str:
+    """Write `conclusion.md`, and return it; neither where there is nothing to compare."""
+    text = conclude(experiment, judged, winner, splits)
+    if text:
+        (folder / "conclusion.md").write_text(text, encoding="utf-8")
+    return text
+
+
 def write_run_report(
     folder: Path, experiment: Experiment, judged: Sequence[Judged], winner: Judged | None
 ) -> None:
-    """Write what compares candidates: `comparison.png`, `pareto.png`, `experiment.yaml`, `candidates.json`."""
+    """Write what compares candidates: `comparison.png`, `pareto.png`, `experiment.yaml`, `candidates.json`, and the
+    pictures of `compared/`.
+    """
     (folder / "experiment.yaml").write_text(experiment.as_yaml(), encoding="utf-8")
     write_json(folder / "candidates.json", [item.as_dict() for item in judged])
     if judged:
@@ -115,6 +129,7 @@ def write_run_report(
             folder / "comparison.png",
             title=f"{experiment.name}: {judged[0].test.texts} test texts",
         )
+    draw_comparison(judged, winner.name if winner else None, folder / "compared", title=experiment.name)
     points = [point for item in judged for point in item.points]
     if len(points) > 1:
         pareto.draw(

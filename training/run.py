@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import Progress
 
 from classifier import Classifier, seal_bundle
@@ -36,6 +37,7 @@ from training.report import (
     closing_table,
     smoke_sentences,
     write_bundle_report,
+    write_conclusion,
     write_json,
     write_run_report,
 )
@@ -114,6 +116,8 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
             console.print(sentence, highlight=False)
         for sentence in write_student_sentences(report, experiment, outcome.judged, splits):
             console.print(sentence, highlight=False)
+        if conclusion := write_conclusion(report, experiment, outcome.judged, winner, splits):
+            console.print(Markdown(conclusion))
         console.print(_look_for_label_errors(experiment, winner, splits, report), highlight=False)
         outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
         outcome.version = _register(experiment, winner, splits, registry, outcome)

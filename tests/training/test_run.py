@@ -101,7 +101,17 @@ def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run:
         for item in client.list_artifacts(network.info.run_id, "pictures")
         if not item.is_dir
     }
-    assert pictures == {"confusion_matrix.png", "class_f1.png", "reliability.png", "training_curves.png"}
+    assert pictures == {
+        "confusion_matrix.png",
+        "class_f1.png",
+        "reliability.png",
+        "training_curves.png",
+        "final_metrics.png",
+        "loss.png",
+        "accuracy.png",
+        "f1.png",
+        "metrics_over_time.png",
+    }
 
 
 def test_parent_run_knows_its_data_and_experiment(first_run: Trained) -> None:

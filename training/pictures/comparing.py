@@ -117,7 +117,7 @@ def _radar(judged: Sequence[Judged], path: Path, title: str) -> Path:
         axes.fill(angles, series, color=looks["color"], alpha=0.06)
     shown = [f"macro {name}" if name in ("precision", "recall", "F1") else name for name in _SPOKES.values()]
     axes.set_xticks(angles, shown)
-    axes.tick_params(axis="x", pad=14)
+    axes.tick_params(axis="x", pad=24)
     axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
     axes.set_rlabel_position(36)  # type: ignore[attr-defined]
     axes.set_ylim(low, 1)

@@ -43,7 +43,7 @@ def draw_final(scores: Scores, path: Path, *, name: str) -> Path:
     axes.set_xticks(
         range(len(found)), [shown if shown == "accuracy" else f"macro {shown}" for shown in found]
     )
-    _from(axes, low)
+    _from(axes, low, "test")
     axes.set_title(f"{name}: {scores.texts:,} test texts; lines: intervals")
     return saved(figure, path)
 
@@ -70,8 +70,7 @@ def _followed(history: History, metrics: Mapping[str, str], path: Path, title: s
             [entry["epoch"] for entry in history.epochs], [entry[key] for entry in history.epochs],
             markersize=5, label=shown if shown == "accuracy" else f"macro {shown}", **style(index),
         )  # fmt: skip
-    _from(axes, floor_of([entry[key] for entry in history.epochs for key in known]))
-    axes.set_ylabel("on the validation part")
+    _from(axes, floor_of([entry[key] for entry in history.epochs for key in known]), "validation")
     axes.set_title(title)
     best = max(history.epochs, key=lambda entry: entry["macro_f1"])
     axes.axvline(best["epoch"], color="#999999", linestyle=":", linewidth=1.2, label="kept", zorder=0)
@@ -86,12 +85,8 @@ def _along(axes: Axes, history: History) -> None:
     axes.grid(alpha=0.25)
 
 
-def _from(axes: Axes, low: float) -> None:
-    """An axis of shares from `low` to a little above 1; it says so where it does not begin at 0."""
+def _from(axes: Axes, low: float, part: str) -> None:
+    """An axis of shares of a part from `low` to a little above 1; it says so where it does not begin at 0."""
     axes.set_ylim(low, 1 + 0.04 * (1 - low))
     axes.grid(axis="y", alpha=0.25)
-    if low > 0:
-        axes.annotate(
-            f"begins at {low:g}", (0, 0), xytext=(4, 4), xycoords="axes fraction", textcoords="offset points",
-            fontsize=7, color="#777777",
-        )  # fmt: skip
+    axes.set_ylabel(f"on the {part} part" + (f" (begins at {low:g})" if low > 0 else ""))

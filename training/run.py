@@ -148,6 +148,7 @@ def _try_candidate(
     scratch = folder.candidate(name, config, splits, experiment.seed)
     workplace = Workplace(
         name, scratch / "bundle", scratch, experiment.seed, progress, registry,
+        siblings={item.name: item.bundle for item in outcome.judged},
         records=folder.report / RECORDS / name,
         tokens=settings.tokens,
         resume=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Workplace:
     """Where the candidate shows how far it is."""
     registry: ModelRegistry | None = None
     """Where a student finds its teacher; None: by the settings."""
+    siblings: Mapping[str, Path] = field(default_factory=dict)
+    """Bundles of the candidates that this run has trained before, by name: one of them may be the teacher."""
     watch: Watch = watch_nothing
     """Told after each evaluation of a candidate that learns in epochs; a search stops hopeless ones here."""
     records: Path | None = None

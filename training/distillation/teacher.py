@@ -138,7 +138,7 @@ def find_teacher(wanted: str, splits: Splits, workplace: Workplace) -> Teacher:
 
 def _find(wanted: str, workplace: Workplace) -> tuple[str, Classifier, bool]:
     """Name, classifier, and whether it is a candidate of this very run."""
-    sibling = workplace.scratch.parent / wanted / "bundle"
+    sibling = workplace.siblings.get(wanted, workplace.scratch.parent / wanted / "bundle")
     if wanted != workplace.name and (sibling / DESCRIPTION_FILE).is_file():
         return f"candidate {wanted}", Classifier.load(sibling, verify=False), True
     key = SigningSettings().key

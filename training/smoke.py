@@ -91,6 +91,9 @@ def _small_network(
         replaced[f"{place}.weights"] = f"{weights} → {stand_in}"
         if stand_in in RANDOM_WEIGHTS.values():
             section["layers"] = _NETWORK["layers"]  # it has no more
+    if course := section.get("course"):
+        # Once an epoch: between so few steps there is nothing to see.
+        section["course"] = {**course, "evaluate_every": None, "checkpoint_every": None}
     for key, value in _NETWORK.items():
         if key == "layers" and section["kind"] == "distilled":
             continue  # its layers are its teacher's

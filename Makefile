@@ -15,7 +15,7 @@ export TOKENIZERS_PARALLELISM  ?= true
 export BENTOML_HOME            ?= $(CURDIR)/var/bentoml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format train serve monitor load benchmark-training image image-test ui lock clean
+.PHONY: help install demo test test-fast lint format train serve monitor load benchmark benchmark-training notebooks image image-test ui lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -62,6 +62,12 @@ load: $(READY) ## a minute of mixed load on the service that runs on port 3000
 
 benchmark-training: $(READY) ## fine-tuning against the plain way, in turns (TEXTS=train.csv of AG News; else BBC News)
 	$(BIN)/python -m training.benchmark $(if $(TEXTS),--texts $(TEXTS))
+
+benchmark: $(READY) ## the service beside what a user would run instead
+	$(BIN)/python -m load.benchmark
+
+notebooks: $(READY) ## run the lessons and render them as pages under var/notebooks
+	$(BIN)/python -m notebooks
 
 ui: $(READY) ## MLflow's pages on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --workers 1 --host 127.0.0.1 --port 5000 \

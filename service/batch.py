@@ -44,7 +44,8 @@ _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 @click.option("--text-column", default="text", show_default=True, help="The column to classify.")
 @click.option(
     "--model-uri",
-    help="models:/NAME/VERSION, models:/NAME@ALIAS or a bundle's folder. Default: MODEL_URI, else the champion.",
+    help="models:/NAME/VERSION (a number, or `latest`), models:/NAME@ALIAS or a bundle's folder. "
+    "Default: MODEL_URI, else the champion.",
 )
 @click.option(
     "--engine",

@@ -245,6 +245,15 @@ class ModelRegistry:
         self._remember(found)
         return found
 
+    def latest(self) -> RegisteredModel:
+        """The version that was registered last, whatever the gate said of it."""
+        found = self.versions()
+        if not found:
+            raise ModelNotRegistered(
+                f"model {self.name!r} has no version: train one with `python -m training run`"
+            )
+        return found[0]
+
     def versions(self) -> list[RegisteredModel]:
         """Every version, newest first; empty when the model is not registered yet."""
         with _translated(self.settings.tracking_uri):

@@ -19,6 +19,8 @@ from stores.telemetry import turn_telemetry_off
 from training.data import DataConfig, DataError, load_data, split_data
 from training.errors import TrainingError
 from training.experiment import experiment_files, load_experiment
+from training.logs import log_to_file
+from training.settings import TrainingSettings
 
 _SET = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE",
@@ -54,6 +56,8 @@ def run(experiment: str, overrides: tuple[str, ...], smoke: bool, fresh: bool) -
     """
     with _errors():
         loaded = load_experiment(experiment, overrides, smoke=smoke)
+    with _errors(), log_to_file(TrainingSettings()):
+        loaded = load_experiment(experiment, overrides)
         from training.run import run_experiment  # torch and MLflow take seconds to import
 
         run_experiment(loaded, console=_console(), fresh=fresh)

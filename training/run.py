@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from training.gate.contenders import current_champion
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.judging import Judged, judge
+from training.logs import fields
 from training.progress import training_progress
 from training.report import (
     baseline_sentences,
@@ -46,6 +49,7 @@ from training.settings import TrainingSettings
 from training.tracking import RECORDS, close_broken_off, flat, log_data, log_inputs, log_records, log_report
 
 _GOLDEN_LENGTH = 400
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,9 +83,20 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
     registry = ModelRegistry(tracking)
     for sentence in smoke_sentences(experiment, registry.name):
         console.print(sentence, highlight=False, soft_wrap=True)
+    log.info("run_started", extra=fields(experiment=experiment.name, candidates=list(experiment.candidates)))
     loaded = load_data(experiment.data, experiment.seed)
     splits = split_data(loaded, experiment.data, experiment.seed)
     console.print(splits.report)
+    log.info(
+        "data_divided",
+        extra=fields(
+            source=splits.report.source,
+            fingerprint=splits.fingerprint,
+            rows=splits.report.rows.read,
+            refused=splits.report.rows.refused,
+            texts={name: len(part) for name, part in splits.parts().items()},
+        ),
+    )
 
     with (
         run_folder(experiment, splits, fresh=fresh) as folder,
@@ -122,6 +137,16 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
         outcome.version = _register(experiment, winner, splits, registry, outcome)
         log_report(report)
+        log.info(
+            "registered",
+            extra=fields(
+                model=outcome.version.name,
+                version=outcome.version.version,
+                alias=outcome.decision.alias,
+                reasons=outcome.decision.reasons,
+                report=str(report),
+            ),
+        )
     for reason in outcome.decision.reasons:
         console.print(reason, highlight=False)
     console.print(
@@ -155,6 +180,8 @@ def _try_candidate(
         signing_key=settings.checkpoint_key,
     )  # fmt: skip
     workplace.bundle.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    log.info("candidate_started", extra=fields(candidate=name, kind=config.kind))
     try:
         with registry.run(experiment.name, name, nested=True):
             mlflow.set_tags(
@@ -182,11 +209,21 @@ def _try_candidate(
             mlflow.log_artifacts(str(pictures), "pictures")
     except Exception as error:  # whatever it is: hours of the other candidates' training hang on it
         outcome.failed[name] = f"{type(error).__name__}: {error}"
+        log.exception("candidate_failed", extra=fields(candidate=name))
         progress.console.print(f"[red]{name} failed:[/] {error}", highlight=False)
         if not isinstance(error, CheckpointRefused):  # it is for its owner to look at
             shutil.rmtree(workplace.scratch, ignore_errors=True)
     else:
         outcome.judged.append(judged)
+        log.info(
+            "candidate_judged",
+            extra=fields(
+                candidate=name,
+                validation_macro_f1=round(judged.validation.macro_f1.value, 4),
+                test_macro_f1=round(judged.test.macro_f1.value, 4),
+                seconds=round(time.monotonic() - started, 1),
+            ),
+        )
 
 
 def _trained(config: Candidate, splits: Splits, workplace: Workplace) -> Trained:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 
@@ -12,6 +13,23 @@ from stores.settings import SigningSettings, VarSettings
 
 class TrainingSettings(VarSettings):
     """Where training writes."""
+
+    training_log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level of the events in `logs/training.log` under VAR_DIR; `DEBUG` adds one for each epoch of
+    a search."""
+
+    search_url: str | None = None
+    """SQLAlchemy address where searches keep their trials, so that several processes share one. Unset: SQLite under
+    VAR_DIR, for processes of one machine; PostgreSQL, in a database of its own: `postgresql://user@host/search`."""
+
+    @property
+    def search_address(self) -> str:
+        """The address in force, with the driver that is installed."""
+        url = self.search_url or f"sqlite:///{self.root / 'search.db'}"
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
 
     @property
     def reports(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from service.scoring.errors import ModelMissing
 from service.sources import ModelSource, Wanted, source_of
 from stores.errors import RegistryUnavailable, StoreError
 from stores.settings import SigningSettings, TrackingSettings
+
+_LATEST = re.compile(r"models:/(?P<name>[^/@]+)/latest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,26 @@ def load_model(tracking: TrackingSettings, signing: SigningSettings) -> ScoringM
         ModelMissing: nothing is registered, nothing answers, or the bundle is refused.
     """
     try:
-        source = source_of(tracking)
+        source = source_of(_numbered(tracking))
         wanted, warning = _wanted(source)
         classifier = Classifier.load(source.fetch(wanted), signing_key=signing.key)
     except (StoreError, ClassifierError, ValueError) as error:
         raise ModelMissing(str(error)) from error
     return ScoringModel(classifier, wanted.name, wanted.version, warning)
+
+
+def _numbered(tracking: TrackingSettings) -> TrackingSettings:
+    """`models:/NAME/latest` as the number of the version registered last.
+
+    For a file only: what is served follows an alias, which the gate gives.
+    """
+    match = _LATEST.fullmatch(tracking.model_uri or "")
+    if match is None:
+        return tracking
+    from stores.models import ModelRegistry
+
+    latest = ModelRegistry(tracking.model_copy(update={"model_name": match["name"]})).latest()
+    return tracking.model_copy(update={"model_uri": f"models:/{latest.name}/{latest.version}"})
 
 
 def _wanted(source: ModelSource) -> tuple[Wanted, str | None]:

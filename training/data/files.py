@@ -35,7 +35,9 @@ def file_rows(config: DataConfig) -> Iterator[Row]:
     """
     path = Path(config.source)
     if not path.is_file():
-        raise SourceNotFound(f"there is no file {path} (data.source)")
+        raise SourceNotFound(
+            f"there is no file {path}; name one with data.source, such as --set data.source=folder/{path.name}"
+        )
     suffix = path.suffix.lower()
     try:
         if suffix == ".parquet":

@@ -1,0 +1,93 @@
+"""The log of training: `var/logs/training.log`, one JSON object a line, with time, level, event and fields.
+
+Usage::
+
+    log = logging.getLogger(__name__)
+    with log_to_file(TrainingSettings()):
+        log.info("candidate_started", extra=fields(candidate="minilm"))
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, TextIO
+
+from filelock import FileLock
+
+from training.settings import TrainingSettings
+
+_ROOM = "training"
+_BYTES, _FILES = 5_000_000, 5
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"at", "level", "process", "event", …}`; what `extra=fields(…)` holds stands beside them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "process": record.process,
+            "event": record.getMessage(),
+        }
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class SharedFileHandler(RotatingFileHandler):
+    """A rotating file that several processes write: one line at a time, into the file that is current for all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, maxBytes=_BYTES, backupCount=_FILES, encoding="utf-8", delay=True)
+        self._turn = FileLock(f"{path}.lock")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, and begin a new file where this one is full."""
+        with self._turn:
+            if self.stream is not None and not self._is_current(self.stream):
+                self.stream.close()
+                self.stream = None
+            super().emit(record)
+
+    def _is_current(self, stream: TextIO) -> bool:
+        try:
+            return os.path.samestat(Path(self.baseFilename).stat(), os.fstat(stream.fileno()))
+        except OSError:  # renamed by another process, and nobody has written since
+            return False
+
+
+def fields(**values: object) -> dict[str, Any]:
+    """Fields of an event, for `extra=`."""
+    return {"fields": values}
+
+
+@contextmanager
+def log_to_file(settings: TrainingSettings) -> Iterator[Path]:
+    """Send this room's events to the log file, also the error that ends the block; gives the file's path."""
+    path = settings.folder("logs") / "training.log"
+    handler = SharedFileHandler(path)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger(_ROOM)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(settings.training_log_level)
+    logger.propagate = False  # the console has words of its own
+    try:
+        yield path
+    except Exception as error:
+        logger.exception("failed", extra=fields(error=type(error).__name__, message=str(error)))
+        raise
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.level, logger.propagate = before

@@ -1,4 +1,4 @@
-"""The commands: run, list, compare, promote, rollback, data, data-check, evaluate, explain."""
+"""The commands: run, list, search, compare, promote, rollback, data, data-check, evaluate, explain."""
 
 from __future__ import annotations
 
@@ -54,10 +54,8 @@ def run(experiment: str, overrides: tuple[str, ...], smoke: bool, fresh: bool) -
     EXPERIMENT is a name from `list`, or the path of a YAML file. A run that was broken off is gone on with: what is
     trained is not trained again. Exit status 2: it could not run.
     """
-    with _errors():
-        loaded = load_experiment(experiment, overrides, smoke=smoke)
     with _errors(), log_to_file(TrainingSettings()):
-        loaded = load_experiment(experiment, overrides)
+        loaded = load_experiment(experiment, overrides, smoke=smoke)
         from training.run import run_experiment  # torch and MLflow take seconds to import
 
         run_experiment(loaded, console=_console(), fresh=fresh)
@@ -95,6 +93,22 @@ def pareto(experiment: str | None) -> None:
         table, picture = draw_past(experiment)
         _console().print(table)
         _console().print(f"Drawn in {picture}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("experiment")
+@_SET
+@_SMOKE
+def search(experiment: str, overrides: tuple[str, ...], smoke: bool) -> None:
+    """Join EXPERIMENT's search as one more process, here or on another machine, and leave when it is done.
+
+    `run EXPERIMENT` searches by itself; this only makes it faster. All share their trials through SEARCH_URL and show
+    them in MLFLOW_TRACKING_URI, so both must be the same for all, as must EXPERIMENT and every --set.
+    """
+    with _errors(), log_to_file(TrainingSettings()):
+        from training.search.command import join_search
+
+        join_search(load_experiment(experiment, overrides, smoke=smoke), _console())
 
 
 @main.command()

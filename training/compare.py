@@ -65,7 +65,9 @@ def experiment_runs(client: MlflowClient, experiment: str | None) -> list[Run]:
 def candidates_of(client: MlflowClient, parent: Run) -> list[Run]:
     """Runs of the candidates of a run, best on the validation part first."""
     runs = client.search_runs(
-        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+        [parent.info.experiment_id],
+        # Trials of a search are its children, too, and no candidates.
+        f"tags.mlflow.parentRunId = '{parent.info.run_id}' and tags.kind = 'candidate'",
     )
     return sorted(runs, key=lambda run: -run.data.metrics.get("validation_macro_f1", -1.0))
 

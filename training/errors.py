@@ -9,6 +9,8 @@ TrainingError
  ├── NotFinite             a loss or a gradient is no longer a number
  ├── OutOfMemory           not even one text at once fits into memory
  ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
+ ├── SearchUnavailable     the database of a search's trials does not answer
+ ├── SearchFailed          a search has not one complete trial
  ├── NoCandidateLeft       every candidate that may win has failed
  └── EvaluationRefused     a model cannot be evaluated on the given texts
 """
@@ -50,6 +52,14 @@ class OutOfMemory(TrainingError):
 
 class CheckpointRefused(TrainingError):
     """A checkpoint is not what was written, or was signed by another key; the message says which, and what to do."""
+
+
+class SearchUnavailable(TrainingError):
+    """The database that keeps a search's trials does not answer."""
+
+
+class SearchFailed(TrainingError):
+    """A search ended without one complete trial; the message has the reason of the last that failed."""
 
 
 class NoCandidateLeft(TrainingError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from training.behaviour.config import BehaviourConfig
 from training.candidates.kinds import Candidate
@@ -23,6 +23,7 @@ from training.data import DataConfig
 from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid
 from training.gate.config import GateConfig
+from training.search.config import LAST_PHASE, SearchConfig, check_phases
 from training.smoke import SUFFIX, make_small
 
 EXPERIMENTS = Path(__file__).with_name("experiments")
@@ -53,6 +54,14 @@ class Experiment(BaseModel):
 
     candidates: dict[str, Candidate] = Field(min_length=1)
     """What is trained and compared, by name. A candidate set to null is left out."""
+
+    phases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Phase → its candidates, for an experiment that goes step by step; each run is tagged with its phase, and the
+    closing comparison shows it. Every candidate stands in one."""
+
+    search: SearchConfig | None = None
+    """A search for a better configuration of one candidate, which comes after all candidates; what it finds is then
+    trained and judged as they are."""
 
     baselines_may_win: bool = True
     """Whether a candidate marked `baseline` may be registered. Where it may not, it is still reported."""
@@ -106,6 +115,31 @@ class Experiment(BaseModel):
             if not _NAME.fullmatch(name):  # it names files
                 raise ValueError(f"name a candidate with letters, digits, '_' and '-', not {name!r}")
         return candidates
+
+    @field_validator("phases")
+    @classmethod
+    def _each_in_one_phase(
+        cls, phases: dict[str, tuple[str, ...]], info: ValidationInfo
+    ) -> dict[str, tuple[str, ...]]:
+        if "candidates" in info.data:
+            check_phases(phases, info.data["candidates"])
+        return phases
+
+    @field_validator("search")
+    @classmethod
+    def _searchable(cls, search: SearchConfig | None, info: ValidationInfo) -> SearchConfig | None:
+        if search is not None and "candidates" in info.data:
+            search.check(info.data["candidates"])
+        return search
+
+    def phase_of(self, name: str) -> str | None:
+        """The phase of a candidate; of what a search found, the last one; None in an experiment without phases."""
+        listed = next((phase for phase, names in self.phases.items() if name in names), None)
+        return listed or (LAST_PHASE if self.search else None)
+
+    def with_found(self, candidates: dict[str, Candidate]) -> Experiment:
+        """The experiment with the candidates that its search found."""
+        return self.model_copy(update={"candidates": {**self.candidates, **candidates}})
 
     def may_win(self, name: str) -> bool:
         """Whether the candidate called `name` may be registered."""

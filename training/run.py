@@ -8,12 +8,13 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
+from rich.table import Table
 
 from classifier import Classifier, seal_bundle
 from classifier.reference import reference_frame, write_reference
@@ -47,6 +48,9 @@ from training.report import (
 from training.resuming import RunFolder, keep_trained, run_folder, trained_before
 from training.settings import TrainingSettings
 from training.tracking import RECORDS, close_broken_off, flat, log_data, log_inputs, log_records, log_report
+
+if TYPE_CHECKING:
+    from optuna import Study  # only an experiment with a search needs it
 
 _GOLDEN_LENGTH = 400
 log = logging.getLogger(__name__)
@@ -112,14 +116,19 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         mlflow.set_tags(experiment.smoke_tags())
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
         console.print(log_data(loaded, splits, experiment, report))
+        study: Study | None = None
         with training_progress(console) as progress:
             for name in experiment.candidates:
                 _try_candidate(name, experiment, splits, registry, folder, progress, outcome)
+            if experiment.search:
+                experiment, study = _searched(experiment, splits, registry, folder, progress, outcome)
         winner = _winner(experiment, outcome)
         write_run_report(report, experiment, outcome.judged, winner)
         console.print(
             closing_table(experiment, outcome.judged, outcome.failed, winner.name if winner else None)
         )
+        if outcome.judged and (experiment.phases or experiment.search):
+            console.print(_balance(experiment, outcome, winner, study))
         if winner is None:
             log_report(report)
             raise NoCandidateLeft(
@@ -188,6 +197,8 @@ def _try_candidate(
                 {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
             )
             mlflow.set_tags(experiment.smoke_tags())
+            if phase := experiment.phase_of(name):
+                mlflow.set_tag("phase", phase)
             mlflow.log_params(flat(config.model_dump(exclude={"note"})))
             log_inputs(splits, experiment)
             try:
@@ -241,6 +252,36 @@ def _trained(config: Candidate, splits: Splits, workplace: Workplace) -> Trained
 
         log_to_mlflow(before.history.log)
     return before
+
+
+def _searched(
+    experiment: Experiment,
+    splits: Splits,
+    registry: ModelRegistry,
+    folder: RunFolder,
+    progress: Progress,
+    outcome: Outcome,
+) -> tuple[Experiment, Study | None]:
+    """Search, and train what was found as every other candidate; the experiment now has it."""
+    from training.search.phase import searched
+
+    known = set(experiment.candidates)
+    experiment, study = searched(
+        experiment, splits, registry, folder.scratch, outcome.report / "search", progress, outcome.failed,
+        parent_run=outcome.run_id,
+    )  # fmt: skip
+    for name in experiment.candidates:
+        if name not in known:
+            _try_candidate(name, experiment, splits, registry, folder, progress, outcome)
+    return experiment, study
+
+
+def _balance(experiment: Experiment, outcome: Outcome, winner: Judged | None, study: Study | None) -> Table:
+    """Precision against recall of all candidates, as a picture and a table."""
+    from training.search.report import write_balance
+
+    path = outcome.report / "precision_recall.png"
+    return write_balance(experiment, outcome.judged, winner.name if winner else None, study, path)
 
 
 def _winner(experiment: Experiment, outcome: Outcome) -> Judged | None:

@@ -28,6 +28,19 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
         WeightsMissing: its weights cannot be loaded.
         ParityError: the exported network's probabilities are not the trained one's.
     """
+    network, tokenizer, history, figures = fit_network(config, splits, workplace)
+    trained = finished(network, tokenizer, config, splits, workplace, history)
+    return replace(trained, figures={**trained.figures, **figures})
+
+
+def fit_network(
+    config: NetworkConfig, splits: Splits, workplace: Workplace
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, History, dict[str, float]]:
+    """Load and fine-tune a network, and go no further; with figures of the training by name.
+
+    Raises:
+        WeightsMissing: its weights cannot be loaded.
+    """
     # It reports that the head is new, which is meant, and draws bars of its own.
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -42,8 +55,7 @@ def train_network(config: NetworkConfig, splits: Splits, workplace: Workplace) -
         network, tokenizer = beginner(config, splits, workplace.seed)
         history = finetune(network, tokenizer, config, splits, workplace)
     figures["training_seconds"] = time.perf_counter() - started
-    trained = finished(network, tokenizer, config, splits, workplace, history)
-    return replace(trained, figures={**trained.figures, **figures})
+    return network, tokenizer, history, figures
 
 
 def beginner(

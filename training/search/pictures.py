@@ -1,0 +1,149 @@
+"""The pictures of a search, and of the balance between precision and recall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from optuna.trial import FrozenTrial, TrialState
+
+from training.plots import BLUE, GREEN, GREY, ORANGE
+
+Point = tuple[str, str | None, float, float]
+"""Candidate, its phase, macro-precision, macro-recall."""
+_COLOURS = (BLUE, GREEN, ORANGE, "#8c6bb1", "#b5524f")
+_MARKERS = ("o", "s", "D", "^", "v")
+
+
+def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: str) -> Path:
+    """Each trial's macro-F1 in the order they were begun, the best so far as a line; pruned ones where they stopped."""
+    figure, axes = _figure(8.5, 4.4)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
+    if complete:
+        values = [trial.value or 0.0 for trial in complete]
+        numbers = [trial.number for trial in complete]
+        axes.scatter(numbers, values, color=BLUE, zorder=3, label=f"complete ({len(complete)})")
+        axes.step(numbers, np.maximum.accumulate(values), where="post", color=ORANGE, label="best so far")
+    if pruned:
+        last = [trial.intermediate_values[max(trial.intermediate_values)] for trial in pruned]
+        axes.scatter(
+            [trial.number for trial in pruned], last, color=GREY, marker="x", zorder=3,
+            label=f"pruned, where it stopped ({len(pruned)})",
+        )  # fmt: skip
+    failed = sum(trial.state == TrialState.FAIL for trial in trials)
+    axes.set_xlabel("trial" + (f"; {failed} failed, not shown" if failed else ""))
+    axes.set_ylabel("macro-F1 on the validation part")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_title(title)
+    if complete or pruned:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return _saved(figure, path)
+
+
+def parameter_importances(importances: Mapping[str, float], path: Path, *, title: str) -> Path:
+    """How much of the differences in macro-F1 each searched field explains, the largest on top."""
+    names = sorted(importances, key=lambda name: importances[name])
+    figure, axes = _figure(8.5, 1.7 + 0.42 * len(names))
+    bars = axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
+    axes.bar_label(bars, labels=[f"{importances[name]:.0%}" for name in names], padding=4, fontsize=9)
+    axes.set_xlim(0, 1.1 * max(importances.values()))
+    axes.set_xlabel("share of the variance of macro-F1 (fANOVA)")
+    axes.tick_params(left=False)
+    axes.set_title(title)
+    return _saved(figure, path)
+
+
+def precision_recall(
+    points: Sequence[Point],
+    trials: Sequence[tuple[float, float]],
+    winner: str | None,
+    path: Path,
+    *,
+    title: str,
+) -> Path:
+    """Macro-precision against macro-recall on the validation part, with lines of equal F1.
+
+    Args:
+        points: the candidates.
+        trials: (precision, recall) of complete trials, as small dots.
+        winner: the candidate that won; its name is bold.
+        path: where the picture goes.
+        title: its title.
+    """
+    figure, axes = _figure(7.6, 6.2)
+    everything = np.asarray([point[2:] for point in points] + list(trials))
+    low = max(0.0, float(everything.min()) - 0.04)
+    high = min(1.02, float(everything.max()) + 0.04)
+    _equal_f1(axes, low, high)
+    if trials:
+        axes.scatter(
+            [recall for _, recall in trials], [precision for precision, _ in trials],
+            s=14, color=GREY, alpha=0.7, label="trials of the search",
+        )  # fmt: skip
+    phases = list(dict.fromkeys(phase for _, phase, _, _ in points))
+    for index, phase in enumerate(phases):
+        shown = [point for point in points if point[1] == phase]
+        axes.scatter(
+            [point[3] for point in shown], [point[2] for point in shown], s=70, zorder=3,
+            color=_COLOURS[index % len(_COLOURS)], marker=_MARKERS[index % len(_MARKERS)], label=phase or "candidates",
+        )  # fmt: skip
+    # Names beside the picture's points, spread so that near ones stay readable.
+    ranked = sorted(points, key=lambda point: point[2])
+    heights = _spread([point[2] for point in ranked], 0.045 * (high - low))
+    for (name, _, precision, recall), height in zip(ranked, heights, strict=True):
+        axes.annotate(
+            f"{name} (winner)" if name == winner else name, (recall, precision),
+            xytext=(high + 0.02 * (high - low), height), textcoords="data", annotation_clip=False, va="center",
+            fontsize=9, fontweight="bold" if name == winner else "normal",
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+        )  # fmt: skip
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_xlabel("macro-recall")
+    axes.set_ylabel("macro-precision")
+    axes.set_title(title)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return _saved(figure, path)
+
+
+def _equal_f1(axes: Axes, low: float, high: float) -> None:
+    recall = np.linspace(max(low, 1e-3), high, 200)
+    for f1 in np.linspace(low, min(high, 1.0), 6)[1:-1]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = f1 * recall / (2 * recall - f1)
+        inside = (precision >= low) & (precision <= high) & (2 * recall > f1)
+        axes.plot(recall[inside], precision[inside], color="#dddddd", linewidth=1, zorder=0)
+        if inside.any():
+            axes.annotate(
+                f"F1 {f1:.2f}", (recall[inside][-1], precision[inside][-1]), color=GREY, fontsize=8,
+                xytext=(-4, 4), textcoords="offset points", ha="right",
+            )  # fmt: skip
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """`heights`, rising, moved up where they are nearer than `gap`."""
+    spread: list[float] = []
+    for height in heights:
+        spread.append(max(height, spread[-1] + gap) if spread else height)
+    return spread
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _saved(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path

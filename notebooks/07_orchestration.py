@@ -37,7 +37,12 @@ folder = Path(os.environ["VAR_DIR"])
 from rich.console import Console
 from training.experiment import load_experiment
 
-experiment = load_experiment("quickstart", smoke=SMOKE)
+fewer = [
+    "candidates.minilm=null",
+    "candidates.tfidf_catboost=null",
+    "analysis.label_errors=false",
+]
+experiment = load_experiment("quickstart", fewer if SMOKE else [], smoke=SMOKE)
 print(experiment.as_yaml()[:700], "…")
 
 # %% [markdown]

@@ -18,10 +18,16 @@ from training.experiment import Experiment, experiment_files, load_experiment
 from training.run import Outcome, run_experiment
 from training.smoke import LAYOUT, TEACHER
 
-_CANDIDATES = 4
+_CANDIDATES = 2
 """How many of an experiment's candidates a test trains, the first ones: a row of like ones shows nothing more."""
 
-FASTER = ["gate.resamples=200"]
+FASTER = [
+    "gate.resamples=200",
+    "behaviour.texts=5",
+    "analysis.label_errors=false",
+    "data.checks.language_texts=20",
+]
+"""What has tests of its own."""
 
 OWN = """
 description: a file of one's own

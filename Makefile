@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-# Test processes at once. Each keeps to whole files, so what a file's tests share is made once.
+# Test processes at once. Each keeps to whole files, so what a file's tests share is made once; and to one thread for
+# torch: the tests' networks are so small that more threads wait for one another.
 TESTERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -34,7 +35,7 @@ demo: $(READY) ## the whole circle once: train, register, serve, watch
 	$(BIN)/python -m demo
 
 test: $(READY) ## every test
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(READY) ## the tests that neither train a network nor start a server
 	$(BIN)/python -m pytest -m "not slow and not journey"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from tests.support.networks import MAX_LENGTH, sealed_network_bundle
 def echo(*, pause: float = 0.0, every_third_fails: bool = False) -> Iterator[tuple[str, list[dict]]]:
     """A server that answers with what it was asked."""
     asked: list[dict] = []
+    turn = count(1)  # handed out whole, whichever thread asks
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -38,8 +40,9 @@ def echo(*, pause: float = 0.0, every_third_fails: bool = False) -> Iterator[tup
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             asked.append(json.loads(body))
+            number = next(turn)
             time.sleep(pause)
-            self.send_response(503 if every_third_fails and len(asked) % 3 == 0 else 200)
+            self.send_response(503 if every_third_fails and number % 3 == 0 else 200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -88,10 +88,18 @@ def test_a_self_trained_candidate_is_one_network_as_any_other(splits: Splits, tm
     config = NetworkConfig.model_validate(
         {
             "layers": 1,
-            "max_length": 16,
-            "epochs": 1,
+            "max_length": 48,
+            "epochs": 2,
+            "learning_rate": 2e-3,
+            "batch_size": 8,
             "pooling": "mean",
-            "self_training": {"graph": {"neighbours": 10}, "epochs": 1, "softness": 0.5},
+            "self_training": {
+                "graph": {"neighbours": 10},
+                "epochs": 3,
+                "learning_rate": 2e-3,
+                "batch_size": 8,
+                "softness": 0.5,
+            },
         }
     )
     workplace = Workplace("lifted", tmp_path / "bundle", tmp_path, 3, Progress(disable=True))
@@ -100,7 +108,7 @@ def test_a_self_trained_candidate_is_one_network_as_any_other(splits: Splits, tm
     assert trained.figures["pseudo_labelled"] == len(splits.unlabelled)
     assert 0.2 < trained.figures["pseudo_confidence"] <= 1
     assert trained.figures["parity_difference"] < 1e-3
-    assert len(trained.history.epochs) == 1
+    assert len(trained.history.epochs) == 3
     trained.description.write(workplace.bundle)
     said = Classifier.load(workplace.bundle, verify=False).predict(splits.test.texts)
     assert said.shape == (len(splits.test), 5)

@@ -194,13 +194,15 @@ def explain(key: str) -> None:
 @main.command("list")
 def list_experiments() -> None:
     """Show the experiments that come with the project."""
-    table = Table(title="Experiments", title_justify="left")
-    for heading in ("name", "data", "candidates", "what it is"):
-        table.add_column(heading, overflow="fold")
+    table = Table(title="Experiments", title_justify="left", show_lines=True)
+    table.add_column("name", no_wrap=True)
+    table.add_column("what it is")
     with _errors():
         for file in experiment_files():
             found = load_experiment(file.stem)
-            table.add_row(found.name, found.data.source, ", ".join(found.candidates), found.description)
+            candidates = ", ".join(found.candidates) + (", and a search" if found.search else "")
+            # Below one another: side by side, nothing is readable within 80 columns.
+            table.add_row(found.name, f"{found.description}\n{found.data.source}: [dim]{candidates}[/]")
     _console().print(table)
 
 

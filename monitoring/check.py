@@ -13,7 +13,8 @@ import numpy as np
 from mlflow.exceptions import MlflowException
 
 from monitoring.accuracy import judge_accuracy
-from monitoring.champion import find_champion
+from monitoring.champion import Champion, find_champion
+from monitoring.changes import with_since
 from monitoring.evidently_page import write_evidently_page
 from monitoring.judgement import judge
 from monitoring.prometheus import write_metrics
@@ -26,12 +27,15 @@ from monitoring.window import Window, read_window
 from stores.errors import RegistryUnavailable
 from stores.models import ModelRegistry
 from stores.predictions import PredictionStore
+from stores.predictions.checks import Check, CheckLog
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 
 logger = logging.getLogger("monitoring")
 
 REPORT, VERDICT, METRICS, EVIDENTLY = "report.html", "verdict.json", "monitoring.prom", "evidently.html"
 LATEST = "latest"
+_CHECKS_BEFORE = 2000
+"""Earlier checks that are read for "since when": three weeks of one every 15 minutes."""
 _SEED = 20
 """The same window gets the same verdict, to the last digit."""
 
@@ -43,6 +47,9 @@ class Checked:
     verdict: Verdict
     folder: Path
     """Holds `report.html`, `evidently.html`, `verdict.json` and `monitoring.prom`."""
+
+    check_id: int
+    """Of its row in the prediction store."""
 
     @property
     def report(self) -> Path:
@@ -78,9 +85,19 @@ def run_check(
     champion = find_champion(registry, tracking, signing)
     store = PredictionStore.open(predictions.url)
     try:
+        log = CheckLog(store)
         window = read_window(store, champion, since, until, max_texts=settings.monitoring_max_texts)
+        before = [check for check in log.last(_CHECKS_BEFORE, champion.model.name) if check.until <= since]
+        verdict, comparisons = _judged(champion, window, before, settings)
+        verdict, folder = _publish(verdict, comparisons, window, settings, registry, output)
+        return Checked(verdict, folder, log.add(_row(verdict, window, folder / REPORT)))
     finally:
         store.close()
+
+
+def _judged(
+    champion: Champion, window: Window, before: list[Check], settings: MonitoringSettings
+) -> tuple[Verdict, list[Comparison]]:
     rng = np.random.default_rng(_SEED)
     drift, comparisons = measure_drift(champion.reference, window, settings, rng)
     accuracy = judge_accuracy(
@@ -92,8 +109,27 @@ def run_check(
         settings=settings,
         rng=rng,
     )
-    verdict = judge(champion, window, drift, accuracy, settings, checked_at=time.time())
-    return _publish(verdict, comparisons, window, settings, registry, output)
+    drift = with_since(drift, window.since, before, champion.model.version, rng)
+    return judge(champion, window, drift, accuracy, settings, checked_at=time.time()), comparisons
+
+
+def _row(verdict: Verdict, window: Window, report: Path) -> Check:
+    return Check(
+        checked_at=datetime.fromisoformat(verdict.checked_at).timestamp(),
+        since=window.since,
+        until=window.until,
+        model_name=verdict.model.name,
+        model_version=verdict.model.version,
+        status=verdict.status,
+        summary=verdict.summary,
+        report=str(report.absolute()),
+        signals={
+            signal.name: {"value": signal.value, "threshold": signal.threshold, "status": signal.status}
+            for signal in verdict.drift.signals
+        },
+        accuracy=verdict.accuracy.accuracy.value if verdict.accuracy.accuracy else None,
+        labelled=verdict.accuracy.labelled,
+    )
 
 
 def _publish(
@@ -103,7 +139,7 @@ def _publish(
     settings: MonitoringSettings,
     registry: ModelRegistry,
     output: Path | None,
-) -> Checked:
+) -> tuple[Verdict, Path]:
     folder = output or _new_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     show_texts = settings.monitoring_show_texts
@@ -139,7 +175,7 @@ def _publish(
             "fields": {"status": verdict.status, "summary": verdict.summary, "report": str(folder / REPORT)}
         },
     )
-    return Checked(verdict, folder)
+    return verdict, folder
 
 
 def _write_verdict(verdict: Verdict, folder: Path) -> Path:

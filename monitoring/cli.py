@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from classifier.errors import BundleError
+from monitoring.alerts import tell
 from monitoring.breach import alert, retrain
 from monitoring.check import Checked, run_check
 from monitoring.errors import MonitoringError
@@ -25,6 +26,8 @@ from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
 from monitoring.watch import repeat, stopped_by_signals
 from stores.errors import StoreError
+from stores.predictions import PredictionStore
+from stores.predictions.checks import CheckLog
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 
 CANNOT_RUN = 2
@@ -40,7 +43,8 @@ _on_breach = click.option(
     type=click.Choice(["report", "alert", "retrain"]),
     default="report",
     show_default=True,
-    help="report: only say so; alert: also add to var/monitoring/alerts.jsonl; retrain: alert, and run the training.",
+    help="report: only say so; alert: also add to var/monitoring/alerts.jsonl, and tell ALERT_URLS what is new; "
+    "retrain: alert, and run the training.",
 )
 
 
@@ -82,8 +86,7 @@ def check(
         click.echo(checked.verdict.model_dump_json(indent=2))
     else:
         _show(checked)
-    if checked.verdict.status == "breach":
-        _act(on_breach, checked, settings)
+    _act(on_breach, checked, settings)
     sys.exit(checked.verdict.exit_code)
 
 
@@ -108,8 +111,7 @@ def watch(every: str, window: str | None, on_breach: str) -> None:
     def once() -> None:
         now = time.time()
         checked = _check(now - width, now, settings, None)
-        if checked.verdict.status == "breach":
-            _act(on_breach, checked, settings)
+        _act(on_breach, checked, settings)
 
     with stopped_by_signals() as stop:
         repeat(once, seconds, stop, FAILURES)
@@ -139,9 +141,16 @@ def _check(since: float, until: float, settings: MonitoringSettings, output: Pat
 
 
 def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None:
-    if on_breach in ("alert", "retrain"):
+    if on_breach == "report":
+        return
+    if checked.verdict.status == "breach":
         alert(checked.verdict, checked.report, settings)
-    if on_breach == "retrain" and (status := retrain(settings)) != 0:
+    store = PredictionStore.open(PredictionSettings().url)
+    try:
+        tell(checked.verdict, checked.report, settings, CheckLog(store))
+    finally:
+        store.close()
+    if on_breach == "retrain" and checked.verdict.status == "breach" and (status := retrain(settings)) != 0:
         click.echo(
             f"the training ended with status {status}; the champion stays as it is. Run "
             f"`python -m training run {settings.monitoring_experiment}` to see why.",

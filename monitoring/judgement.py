@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from monitoring.champion import Champion
 from monitoring.settings import MonitoringSettings
@@ -96,12 +97,21 @@ def _summary(
 def _reasons(drift: Drift, accuracy: Accuracy) -> list[str]:
     reasons = [
         f"{signal.title}: {signal.words} (size {signal.value:.2f}, a breach from {signal.threshold:.2f} on; "
-        f"{_chance(signal)})."
+        f"{_chance(signal)}){_since(signal)}."
         for signal in breached(drift)
     ]
     if accuracy.status == "breach":
         reasons.append(accuracy.words)
     return reasons
+
+
+def _since(signal: Signal) -> str:
+    if signal.since is None:
+        return ""
+    moment = f"{datetime.fromisoformat(signal.since.moment):%-d %B %Y, %H:%M} UTC"
+    if signal.since.by == "change_point":
+        return f", since about {moment} (a change point over {signal.since.windows} windows)"
+    return f", in breach since the window that begins {moment}"
 
 
 def _chance(signal: Signal) -> str:

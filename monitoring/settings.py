@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+
+from pydantic import Field, SecretStr
 
 from stores.settings import VarSettings
 
@@ -57,3 +59,23 @@ class MonitoringSettings(VarSettings):
 
     monitoring_experiment: str = "quickstart"
     """Experiment that `--on-breach retrain` runs."""
+
+    alert_urls: SecretStr | None = None
+    """Where `--on-breach alert` and `retrain` tell people: Apprise addresses (`mailto://…`, `slack://…`, `json://…`),
+    separated by blanks or commas."""
+
+    alert_reminder_hours: float = Field(default=24, gt=0)
+    """A breach that lasts is told again after so many hours."""
+
+    alert_reports_url: str | None = None
+    """Address under which people can open `var/monitoring`, for the links in alerts. Unset: the path of the file."""
+
+    @property
+    def channels(self) -> list[str]:
+        """The addresses of ALERT_URLS."""
+        value = self.alert_urls.get_secret_value() if self.alert_urls else ""
+        return (
+            list(dict.fromkeys(re.split(r"\s+|,(?=\s*[a-zA-Z][a-zA-Z0-9+.-]*://)", value.strip())))
+            if value.strip()
+            else []
+        )

@@ -47,6 +47,18 @@ class WindowFacts(_Part):
     """Different texts that stand word for word in the reference; left out where words are compared."""
 
 
+class Since(_Part):
+    """When a signal that is in breach began to differ."""
+
+    moment: str
+    """ISO 8601, UTC: the beginning of the first window that differs."""
+    by: Literal["change_point", "first_breach"]
+    """`change_point`: a rise is proven over the windows before; `first_breach`: the unbroken run of
+    breaches began so."""
+    windows: int
+    """Windows that were compared, this one included; none overlaps another."""
+
+
 class Signal(_Part):
     """One property of the traffic, compared with the reference."""
 
@@ -69,6 +81,8 @@ class Signal(_Part):
     window_texts: int
     words: str
     """What happened, in words."""
+    since: Since | None = None
+    """When it began; null unless in breach."""
 
 
 class Drift(_Part):

@@ -38,6 +38,7 @@ predictions = Table(
     Column("scores", JSON, nullable=False),
     Column("tokens", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
+    Column("redacted_at", Float(53)),  # since then `text` holds nothing, or a hash; the features stay
     Index("ix_predictions_created_at", "created_at"),
     Index("ix_predictions_model", "model_name", "model_version", "created_at"),
 )
@@ -53,4 +54,48 @@ feedback = Table(
     Column("created_at", Float(53), nullable=False),
     Index("ix_feedback_prediction", "prediction_id", "id"),
     Index("ix_feedback_created_at", "created_at"),
+)
+
+# What monitoring found, one row a check.
+checks = Table(
+    "checks",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("checked_at", Float(53), nullable=False),
+    Column("since", Float(53), nullable=False),
+    Column("until", Float(53), nullable=False),
+    Column("model_name", String(256), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("signals", JSON, nullable=False),  # name → {value, threshold, status}
+    Column("accuracy", Float(53)),
+    Column("labelled", Integer, nullable=False),
+    Column("retrained_at", Float(53)),  # when a retraining began because of this check
+    Column("retrain_status", Integer),  # how it ended
+    Index("ix_checks_model", "model_name", "checked_at"),
+)
+
+# What each alert channel was last told about a model.
+alert_states = Table(
+    "alert_states",
+    metadata,
+    Column("model_name", String(256), primary_key=True),
+    Column("channel", String(64), primary_key=True),  # a hash: the address holds a password
+    Column("status", String(32), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("told_at", Float(53), nullable=False),
+    Column("claimed_until", Float(53), nullable=False),
+)
+
+# Which predictions were handed out to be labelled, and how likely each was to be chosen.
+label_queue = Table(
+    "label_queue",
+    metadata,
+    Column("prediction_id", String(32), ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
+    Column("queued_at", Float(53), nullable=False),
+    Column("probability", Float(53), nullable=False),
+    Column("batch", String(32), nullable=False),
+    Index("ix_label_queue_batch", "batch"),
 )

@@ -58,6 +58,8 @@ class LabelledPrediction(Prediction):
 
     true_label: str | None = None
     labelled_at: float | None = None
+    redacted_at: float | None = None
+    """Since when `text` is gone, by the retention policy; None: it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class PredictionStore:
         if not rows:
             return
         values = [_columns(row) for row in rows]
-        with self._write() as connection:
+        with self.writing() as connection:
             connection.execute(insert(predictions), values)
 
     def add_feedback(
@@ -132,7 +134,7 @@ class PredictionStore:
         stay in the history.
         """
         at = time.time() if at is None else at
-        with self._write() as connection:
+        with self.writing() as connection:
             known = self._known(connection, [id_ for id_ in labels if storable(id_) == id_])
             current = self._labels_in_force(connection, known)
             new = [
@@ -150,7 +152,7 @@ class PredictionStore:
         """One prediction, or None."""
         if storable(prediction_id) != prediction_id:
             return None
-        with self._read() as connection:
+        with self.reading() as connection:
             row = connection.execute(_labelled().where(predictions.c.id == prediction_id)).first()
         return LabelledPrediction(**row._mapping) if row else None
 
@@ -167,7 +169,7 @@ class PredictionStore:
         """Predictions with `since` <= created_at < `until`, newest first, with the label in force of each."""
         query = _labelled().where(*_within(since, until, model_name, model_version, source))
         query = query.order_by(predictions.c.created_at.desc(), predictions.c.id.desc()).limit(limit)
-        with self._read() as connection:
+        with self.reading() as connection:
             return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
 
     def count(
@@ -182,7 +184,7 @@ class PredictionStore:
         """How many predictions `window` would find without a limit."""
         query = select(func.count()).select_from(predictions)
         query = query.where(*_within(since, until, model_name, model_version, source))
-        with self._read() as connection:
+        with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
     def sample(
@@ -195,19 +197,26 @@ class PredictionStore:
         model_version: str | None = None,
         source: str = "live",
     ) -> list[LabelledPrediction]:
-        """At most `size` predictions of a window, spread evenly over it; the same ones at every call.
+        """At most `size` predictions of a window, spread evenly over it; the same ones at every call. Redacted ones
+        are left out: their text is gone.
 
         Ids end in random digits: the smallest of them are a sample that no request pattern can bias, and that the
         database finds without handing out the rest.
         """
-        found = self.count(since, until, model_name=model_name, model_version=model_version, source=source)
-        query = _labelled().where(*_within(since, until, model_name, model_version, source))
+        wanted = [
+            *_within(since, until, model_name, model_version, source),
+            predictions.c.redacted_at.is_(None),
+        ]
+        with self.reading() as connection:
+            counted = select(func.count()).select_from(predictions).where(*wanted)
+            found = int(connection.execute(counted).scalar_one())
+        query = _labelled().where(*wanted)
         luck = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, _RANDOM_DIGITS)
         if found > 2 * size:  # sort a few more than are needed, not all
             bound = int(16**_RANDOM_DIGITS * 1.5 * size / found)
             query = query.where(luck <= f"{bound:0{_RANDOM_DIGITS}x}")
         query = query.order_by(luck, predictions.c.id).limit(size)
-        with self._read() as connection:
+        with self.reading() as connection:
             return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
 
     def outcomes(
@@ -232,7 +241,7 @@ class PredictionStore:
             .group_by(rows.c.label, rows.c.true_label)
             .order_by(rows.c.label, rows.c.true_label)
         )
-        with self._read() as connection:
+        with self.reading() as connection:
             return [Outcome(**row._mapping) for row in connection.execute(query)]
 
     def feedback_history(self, prediction_id: str) -> list[tuple[str, float]]:
@@ -242,20 +251,22 @@ class PredictionStore:
             .where(feedback.c.prediction_id == prediction_id)
             .order_by(feedback.c.id)
         )
-        with self._read() as connection:
+        with self.reading() as connection:
             return [(row.label, row.created_at) for row in connection.execute(query)]
 
     # -- inside ---------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes; for the other files of this package."""
         with _translated(str(self.engine.url)), self.engine.connect() as connection:
             connection = connection.execution_options(write=True)
             with connection.begin():
                 yield connection
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A connection that reads; for the other files of this package."""
         with _translated(str(self.engine.url)), self.engine.connect() as connection:
             yield connection
 

@@ -1,0 +1,125 @@
+"""What monitoring remembers from one check to the next: the checks themselves, and what each alert channel was told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import and_, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from stores.predictions.schema import alert_states, checks
+from stores.predictions.store import PredictionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of one window."""
+
+    checked_at: float
+    since: float
+    until: float
+    model_name: str
+    model_version: str
+    status: str
+    summary: str
+    report: str
+    """Path of its report."""
+    signals: Mapping[str, Mapping[str, Any]]
+    """Name of a drift signal → `value`, `threshold` (both may be None), `status`."""
+    accuracy: float | None
+    labelled: int
+    retrained_at: float | None = None
+    """When a retraining began because of this check."""
+    retrain_status: int | None = None
+    """Exit status of that retraining; None while it runs."""
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a channel knows of a model."""
+
+    status: str
+    reasons: tuple[str, ...]
+    at: float
+
+
+NOTHING_TOLD = Told("ok", (), 0.0)
+"""A channel that never heard of a model takes it to be well."""
+
+
+class CheckLog:
+    """The checks in a prediction store. Every method raises PredictionStoreError when the database cannot."""
+
+    def __init__(self, store: PredictionStore) -> None:
+        self._store = store
+
+    def add(self, check: Check) -> int:
+        """Keep a check; its id."""
+        values = asdict(check)
+        del values["id"]
+        with self._store.writing() as connection:
+            key = connection.execute(insert(checks), values).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def last(self, count: int, model_name: str) -> list[Check]:
+        """The last `count` checks of a model, the oldest first."""
+        query = select(checks).where(checks.c.model_name == model_name)
+        query = query.order_by(checks.c.checked_at.desc(), checks.c.id.desc()).limit(count)
+        with self._store.reading() as connection:
+            return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
+
+    def begin_retraining(self, check_id: int, model_name: str, *, cooldown: float, now: float) -> bool:
+        """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds.
+
+        Of several processes that ask at once, one is told True.
+        """
+        with self._store.writing() as connection:
+            # The model's rows are locked in one order, so that the second process sees what the first one noted.
+            rows = select(checks.c.retrained_at).where(checks.c.model_name == model_name)
+            began = connection.execute(rows.order_by(checks.c.id).with_for_update()).scalars()
+            if any(at is not None and at > now - cooldown for at in began):
+                return False
+            connection.execute(update(checks).where(checks.c.id == check_id).values(retrained_at=now))
+            return True
+
+    def end_retraining(self, check_id: int, status: int) -> None:
+        """Note how a retraining ended."""
+        with self._store.writing() as connection:
+            connection.execute(update(checks).where(checks.c.id == check_id).values(retrain_status=status))
+
+    # -- alerts -------------------------------------------------------------------------------------------------
+
+    def claim_channel(self, model_name: str, channel: str, *, now: float, lease: float) -> Told | None:
+        """Take the right to send to a channel for `lease` seconds; what it was told last, or None: another has it."""
+        row = and_(alert_states.c.model_name == model_name, alert_states.c.channel == channel)
+        with self._store.writing() as connection:
+            found = connection.execute(select(alert_states).where(row).with_for_update()).first()
+            if found is None:
+                nobody = {"status": NOTHING_TOLD.status, "reasons": [], "told_at": NOTHING_TOLD.at}
+                try:
+                    with connection.begin_nested():
+                        connection.execute(
+                            insert(alert_states).values(
+                                model_name=model_name, channel=channel, claimed_until=now + lease, **nobody
+                            )
+                        )
+                except IntegrityError:  # another process was first
+                    return None
+                return NOTHING_TOLD
+            if found.claimed_until > now:
+                return None
+            connection.execute(update(alert_states).where(row).values(claimed_until=now + lease))
+            return Told(found.status, tuple(found.reasons), found.told_at)
+
+    def release_channel(
+        self, model_name: str, channel: str, *, status: str, reasons: Sequence[str], at: float
+    ) -> None:
+        """Give the right back, with what the channel knows now."""
+        row = and_(alert_states.c.model_name == model_name, alert_states.c.channel == channel)
+        values = {"status": status, "reasons": list(reasons), "told_at": at, "claimed_until": 0.0}
+        with self._store.writing() as connection:
+            connection.execute(update(alert_states).where(row).values(**values))

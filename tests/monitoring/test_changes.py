@@ -1,0 +1,57 @@
+"""Since when: change points over windows that do not overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitoring.changes import apart_from, change_point, with_since
+from monitoring.verdict import Drift, Signal
+from stores.predictions.checks import Check
+
+
+def check(since: float, value: float, *, status: str = "ok", width: float = 10, version: str = "1") -> Check:
+    return Check(
+        checked_at=since + width, since=since, until=since + width, model_name="news", model_version=version,
+        status=status, summary="", report="", signals={"a": {"value": value, "threshold": 0.5, "status": status}},
+        accuracy=None, labelled=0,
+    )  # fmt: skip
+
+
+def test_a_step_is_found_where_it_is_and_noise_alone_seldom() -> None:
+    rng = np.random.default_rng(1)
+    assert change_point([*rng.normal(0, 1, 9), *rng.normal(6, 1, 4)], rng) == 9
+    assert change_point([*rng.normal(6, 1, 9), *rng.normal(0, 1, 9)], rng) is None, "a fall is no beginning"
+    alarms = sum(change_point(rng.normal(size=12).tolist(), rng) is not None for _ in range(200))
+    assert alarms <= 20, "at 5 % this many of 200 come once in a thousand"
+    assert change_point([0, 0, 0, 9], rng) is None, "too few windows prove nothing"
+
+
+def test_only_windows_apart_from_one_another_are_compared() -> None:
+    windows = [check(float(at), 0.1) for at in range(0, 60, 5)]
+    kept = apart_from(60.0, windows)
+    assert [item.since for item in kept] == [0, 10, 20, 30, 40, 50]
+
+
+def test_the_breached_signal_is_told_since_when() -> None:
+    drift = Drift(
+        status="breach", alpha=0.01,
+        signals=[
+            Signal(name=name, title=name, measure="", status=status, value=0.9, threshold=0.5, floor=0.1,
+                   reference_texts=1, window_texts=1, words="")
+            for name, status in (("a", "breach"), ("b", "ok"))
+        ],
+    )  # fmt: skip
+    rng = np.random.default_rng(2)
+    quiet = [check(10.0 * n, 0.1 + (5 * n % 8) / 1000) for n in range(8)]
+    loud = [check(80 + 10.0 * n, 0.8, status="breach") for n in range(4)]
+    found = with_since(drift, 120, [*quiet, *loud], "1", rng).signals
+    assert found[0].since is not None
+    assert (found[0].since.moment, found[0].since.by) == ("1970-01-01T00:01:20+00:00", "change_point")
+    assert found[0].since.windows == 13
+    assert found[1].since is None
+    few = with_since(drift, 120, loud[2:], "1", rng).signals[0].since
+    assert few is not None
+    assert (few.moment, few.by) == ("1970-01-01T00:01:40+00:00", "first_breach")
+    other = with_since(drift, 120, loud, "2", rng).signals[0].since
+    assert other is not None
+    assert other.moment == "1970-01-01T00:02:00+00:00", "another version has another reference"

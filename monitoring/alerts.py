@@ -18,7 +18,9 @@ from monitoring.judgement import breached
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
 from stores.errors import PredictionStoreError
+from stores.predictions import PredictionStore
 from stores.predictions.checks import CheckLog, Told
+from stores.settings import PredictionSettings
 
 logger = logging.getLogger("monitoring")
 
@@ -57,6 +59,21 @@ def reasons_of(verdict: Verdict) -> tuple[str, ...]:
     return tuple(sorted([*names, *(["accuracy"] if verdict.accuracy.status == "breach" else [])]))
 
 
+def tell_everybody(verdict: Verdict, report: Path, settings: MonitoringSettings) -> dict[str, Occasion]:
+    """`tell`, with the prediction store that the settings name; a store that cannot be opened is logged."""
+    if not settings.channels:
+        return {}
+    try:
+        store = PredictionStore.open(PredictionSettings().url)
+    except PredictionStoreError as error:
+        logger.error("alerts_not_sent", extra={"fields": {"reason": str(error)}})
+        return {}
+    try:
+        return tell(verdict, report, settings, CheckLog(store))
+    finally:
+        store.close()
+
+
 def tell(verdict: Verdict, report: Path, settings: MonitoringSettings, log: CheckLog) -> dict[str, Occasion]:
     """Tell every channel of ALERT_URLS what it does not know yet; the channels that took a message, and why.
 
@@ -90,7 +107,7 @@ def message_of(
     lines += ["", f"Window: {verdict.window.since} to {verdict.window.until}."]
     where = (
         f"{settings.alert_reports_url.rstrip('/')}/{report.parent.name}/{report.name}"
-        if (settings.alert_reports_url)
+        if settings.alert_reports_url
         else str(report.absolute())
     )
     lines.append(f"Report: {where}")
@@ -107,8 +124,8 @@ def _steps(verdict: Verdict) -> list[str]:
         )
     else:
         steps.append(
-            "Whether the answers are still right only labels can say: `python -m monitoring queue --size 100 --out "
-            "queue.csv`, fill in the labels, `python -m monitoring label queue.csv`."
+            "Whether the answers are still right only labels can say: send true labels of the window's predictions to "
+            "`/feedback`; the next check counts with them."
         )
     return [*steps, "With enough labels: `python -m monitoring check --on-breach retrain`."]
 

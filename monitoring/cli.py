@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from classifier.errors import BundleError
-from monitoring.alerts import tell
+from monitoring.alerts import tell_everybody
 from monitoring.breach import alert, retrain
 from monitoring.check import Checked, run_check
 from monitoring.errors import MonitoringError
@@ -26,8 +26,6 @@ from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
 from monitoring.watch import repeat, stopped_by_signals
 from stores.errors import StoreError
-from stores.predictions import PredictionStore
-from stores.predictions.checks import CheckLog
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 
 CANNOT_RUN = 2
@@ -145,11 +143,7 @@ def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None
         return
     if checked.verdict.status == "breach":
         alert(checked.verdict, checked.report, settings)
-    store = PredictionStore.open(PredictionSettings().url)
-    try:
-        tell(checked.verdict, checked.report, settings, CheckLog(store))
-    finally:
-        store.close()
+    tell_everybody(checked.verdict, checked.report, settings)
     if on_breach == "retrain" and checked.verdict.status == "breach" and (status := retrain(settings)) != 0:
         click.echo(
             f"the training ended with status {status}; the champion stays as it is. Run "

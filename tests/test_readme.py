@@ -12,6 +12,7 @@ import pytest
 from monitoring.settings import MonitoringSettings
 from service.settings import ServiceSettings
 from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
+from training.settings import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,6 +23,7 @@ CONCERNS: tuple[type[Settings], ...] = (
     PredictionSettings,
     ServiceSettings,
     MonitoringSettings,
+    TrainingSettings,
 )
 PAGES = ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 

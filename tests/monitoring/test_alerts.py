@@ -143,7 +143,7 @@ def test_a_breach_is_told_once_with_what_to_do_and_again_when_it_is_over(
     assert "In words: confidence moved." in body
     assert "- confidence moved (size 0.80)." in body
     assert "https://reports.example/20261121T080000Z/report.html" in body
-    assert "python -m monitoring queue" in body
+    assert "send true labels" in body
     assert "What to do" not in first.taken[2]["message"]
 
 

@@ -19,7 +19,7 @@ def test_what_was_added_is_read_as_it_was(store: PredictionStore) -> None:
     store.add([row])
     read = store.get(row.id)
     assert read is not None
-    assert asdict(read) == asdict(row) | {"true_label": None, "labelled_at": None}
+    assert asdict(read) == asdict(row) | {"true_label": None, "labelled_at": None, "redacted_at": None}
 
 
 def test_nothing_to_add_is_nothing(store: PredictionStore) -> None:
@@ -175,5 +175,12 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
             for name in ("journal_mode", "synchronous", "foreign_keys")
         }
     assert pragmas == {"journal_mode": "wal", "synchronous": 1, "foreign_keys": 1}
-    assert set(inspect(store.engine).get_table_names()) == {"alembic_version", "feedback", "predictions"}
+    assert set(inspect(store.engine).get_table_names()) == {
+        "alembic_version",
+        "predictions",
+        "feedback",
+        "checks",
+        "alert_states",
+        "label_queue",
+    }
     store.close()

@@ -171,8 +171,8 @@ for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})
 
 # %% [markdown]
-# Does it help? That is a question for a comparison over several seeds, not for a lesson: `python -m training
-# compare regularisers --seeds 5` asks it, and `docs/training-regularisers.md` holds the answer.
+# Does it help? That is a question for a comparison over several seeds, not for a lesson:
+# `python -m training compare regularisers --seeds 5 --against plain` asks it.
 
 # %%
 assert len(history.epochs) == 2

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from datetime import UTC, datetime
 
-
-class JsonFormatter(logging.Formatter):
-    """`{"at", "level", "event", …}`; what `extra={"fields": {…}}` holds stands beside them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "event": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        return json.dumps(line, ensure_ascii=False, default=str)
+from stores.json_logs import JsonFormatter
 
 
 def log_events(level: int) -> None:

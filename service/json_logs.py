@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from datetime import UTC, datetime
+
+from stores.json_logs import JsonFormatter
 
 _OURS = "service"
 _THEIRS = ("bentoml", "uvicorn", "uvicorn.error", "mlflow", "alembic", "opentelemetry", "py.warnings")
 
 
-class JsonFormatter(logging.Formatter):
-    """`{"at", "level", "logger", "event", …}`; what `extra={"fields": {…}}` holds stands beside them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "event": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
-
-
 def log_as_json(level: str) -> None:
     """Send the service's and its libraries' logs to standard output as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(logger="name"))
     for name in (_OURS, *_THEIRS):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

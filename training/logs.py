@@ -9,39 +9,21 @@ Usage::
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock
 
+from stores.json_logs import JsonFormatter
 from training.settings import TrainingSettings
 
 _ROOM = "training"
 _BYTES, _FILES = 5_000_000, 5
-
-
-class JsonFormatter(logging.Formatter):
-    """`{"at", "level", "process", "event", …}`; what `extra=fields(…)` holds stands beside them."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line."""
-        line = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "process": record.process,
-            "event": record.getMessage(),
-        }
-        line |= getattr(record, "fields", {})
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 class SharedFileHandler(RotatingFileHandler):
@@ -76,7 +58,7 @@ def log_to_file(settings: TrainingSettings) -> Iterator[Path]:
     """Send this room's events to the log file, also the error that ends the block; gives the file's path."""
     path = settings.folder("logs") / "training.log"
     handler = SharedFileHandler(path)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(process="process"))
     logger = logging.getLogger(_ROOM)
     before = logger.level, logger.propagate
     logger.addHandler(handler)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -14,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from training.calibration import Bin
 from training.candidates.trained import History
 from training.evaluation import Scores
+from training.pictures.canvas import saved, sheet
 from training.resampling import Interval
 
 BLUE, ORANGE, GREY, GREEN = "#4c6a92", "#d98c3f", "#a0a0a0", "#5f9e6e"
@@ -26,7 +26,7 @@ def confusion_matrix(scores: Scores, path: Path, *, title: str) -> Path:
     counts = np.asarray(scores.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(3.2 + 0.7 * len(labels), 16)
-    figure, axes = _figure(side + 1, side)
+    figure, axes = sheet(side + 1, side)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), labels)
@@ -44,7 +44,7 @@ def confusion_matrix(scores: Scores, path: Path, *, title: str) -> Path:
                     color="white" if dark else "#333333",
                 )  # fmt: skip
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the texts of a row")
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def training_curves(history: History, path: Path, *, title: str) -> Path:
@@ -74,13 +74,13 @@ def training_curves(history: History, path: Path, *, title: str) -> Path:
     losses.set_ylim(0, losses.get_ylim()[1] * 1.05)
     quality.set_ylim(0, 1.02)
     figure.suptitle(title)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def class_f1(scores: Scores, path: Path, *, title: str) -> Path:
     """Precision, recall and F1 of each label, with intervals."""
     labels = list(scores.classes)
-    figure, axes = _figure(8, 1.8 + 0.62 * len(labels))
+    figure, axes = sheet(8, 1.8 + 0.62 * len(labels))
     drawn = (("precision", GREY), ("recall", GREEN), ("f1", BLUE))
     for place, (name, colour) in enumerate(drawn):
         intervals = [getattr(scores.classes[label], name) for label in labels]
@@ -110,7 +110,7 @@ def class_f1(scores: Scores, path: Path, *, title: str) -> Path:
     axes.set_xlim(0, 1.1)
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def reliability_diagram(
@@ -145,7 +145,7 @@ def reliability_diagram(
     figure.suptitle(title)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def candidate_comparison(
@@ -188,19 +188,4 @@ def candidate_comparison(
     for axes in (quality, speed, size):
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(title)
-    return _saved(figure, path)
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    # Not pyplot: it keeps every figure, and chooses a backend for the whole process.
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    return saved(figure, path)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from training.data.report import DataReport
+from training.pictures.canvas import saved, sheet
 
 _MOST_CLASSES = 30
 _COLOURS = {"train": "#4c6a92", "validation": "#d98c3f", "test": "#5f9e6e", "reserve": "#a0a0a0"}
@@ -26,7 +25,7 @@ def _class_balance(report: DataReport, folder: Path) -> Path:
     parts = _filled(report)
     totals = {label: sum(report.balance[name].get(label, 0) for name in parts) for label in report.labels}
     labels = sorted(totals, key=lambda label: (-totals[label], label))[:_MOST_CLASSES]
-    figure, axes = _figure(height=1.6 + 0.22 * len(parts) * len(labels))
+    figure, axes = sheet(8, 1.6 + 0.22 * len(parts) * len(labels))
     thickness = 0.8 / len(parts)
     for position, name in enumerate(parts):
         size = len(report.lengths[name])
@@ -46,7 +45,7 @@ def _class_balance(report: DataReport, folder: Path) -> Path:
     hidden = len(totals) - len(labels)
     axes.set_title("Classes in each part" + (f" (the {hidden} smallest not shown)" if hidden else ""))
     _legend(figure, len(parts))
-    return _save(figure, folder / "class_balance.png")
+    return saved(figure, folder / "class_balance.png")
 
 
 def _text_lengths(report: DataReport, folder: Path) -> Path:
@@ -55,7 +54,7 @@ def _text_lengths(report: DataReport, folder: Path) -> Path:
     longest = max(max(report.lengths[name]) for name in parts)
     # Lengths of text spread over orders of magnitude: bins of equal ratio, not of equal width.
     edges = np.unique(np.round(np.geomspace(shortest, longest + 1, 31))).tolist()
-    figure, axes = _figure(height=4)
+    figure, axes = sheet(8, 4)
     for name in parts:
         words = np.maximum(report.lengths[name], 1)
         axes.hist(
@@ -75,20 +74,11 @@ def _text_lengths(report: DataReport, folder: Path) -> Path:
     axes.set_ylabel("share of the part, %")
     axes.set_title("Text lengths in each part")
     _legend(figure, len(parts))
-    return _save(figure, folder / "text_lengths.png")
+    return saved(figure, folder / "text_lengths.png")
 
 
 def _filled(report: DataReport) -> list[str]:
     return [name for name, words in report.lengths.items() if words]
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    # Not pyplot: it keeps every figure, and chooses a backend for the whole process.
-    figure = Figure(figsize=(8, height), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _legend(figure: Figure, columns: int) -> None:
@@ -100,8 +90,3 @@ def _legend(figure: Figure, columns: int) -> None:
         handlelength=1.2,
         columnspacing=1.4,
     )
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path)
-    return path

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-import torch
+import numpy as np
 from transformers import (
     DataCollatorWithPadding,
     EarlyStoppingCallback,
@@ -36,6 +36,7 @@ from training.finetuning.history import history_of
 from training.finetuning.ledger import Ledger, Shortage
 from training.finetuning.memory import is_out_of_memory, release
 from training.finetuning.metrics import compute_metrics
+from training.finetuning.precision import kernels_for_training
 from training.finetuning.records import keep_weights, tensorboard, write_history
 from training.finetuning.regularising import strategies_of
 from training.finetuning.strategies import Regulariser, Strategies
@@ -72,12 +73,16 @@ def finetune(
         NotFinite: a loss or gradient is no longer a number.
         CheckpointRefused: a checkpoint to go on from was changed, or made elsewhere.
     """
+    # Tokenisers that were used must not be forked with their threads; there are no workers to fork, so no warning.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     strategies = strategies or strategies_of(config, splits)
     cache = workplace.tokens or workplace.scratch / "tokens"
     train, validation = (
         encoded_part(part, splits.labels, tokenizer, config.max_length, cache)
         for part in (splits.train, splits.validation)
     )
+    # For little padding; no figure of an evaluation depends on the order.
+    validation = validation.select(np.argsort(validation["length"], kind="stable"), keep_in_memory=True)
     identity = training_identity(config, splits, workplace.seed)
     checkpoints = Checkpoints(workplace.scratch / "checkpoints", identity, workplace.signing_key)
     if not workplace.resume:
@@ -109,7 +114,7 @@ def finetune(
             )  # fmt: skip
             return _trained_or_short(trainer, checkpoint)
 
-    with _denormals_flushed(), _prepared(network, strategies.regularisers):
+    with kernels_for_training(network), _prepared(network, strategies.regularisers):
         try:
             state = _until_memory_suffices(attempt, network, checkpoints, ledger, config, workplace)
         except Exception as error:
@@ -224,15 +229,3 @@ def _prepared(network: PreTrainedModel, regularisers: Sequence[Regulariser]) -> 
     finally:
         for regulariser in reversed(prepared):
             regulariser.restore(network)
-
-
-@contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Treat numbers below 1e-38 as zero: Adam's moments fall there, and a CPU is a hundred times slower on them."""
-    # Tokenisers that were used must not be forked with their threads; there are no workers to fork, so no warning.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.trial import FrozenTrial, TrialState
 
+from training.pictures.canvas import saved, sheet
 from training.plots import BLUE, GREEN, GREY, ORANGE
 
 Point = tuple[str, str | None, float, float]
@@ -22,7 +21,7 @@ _MARKERS = ("o", "s", "D", "^", "v")
 
 def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: str) -> Path:
     """Each trial's macro-F1 in the order they were begun, the best so far as a line; pruned ones where they stopped."""
-    figure, axes = _figure(8.5, 4.4)
+    figure, axes = sheet(8.5, 4.4)
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
     if complete:
@@ -44,20 +43,20 @@ def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: st
     axes.set_title(title)
     if complete or pruned:
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def parameter_importances(importances: Mapping[str, float], path: Path, *, title: str) -> Path:
     """How much of the differences in macro-F1 each searched field explains, the largest on top."""
     names = sorted(importances, key=lambda name: importances[name])
-    figure, axes = _figure(8.5, 1.7 + 0.42 * len(names))
+    figure, axes = sheet(8.5, 1.7 + 0.42 * len(names))
     bars = axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
     axes.bar_label(bars, labels=[f"{importances[name]:.0%}" for name in names], padding=4, fontsize=9)
     axes.set_xlim(0, 1.1 * max(importances.values()))
     axes.set_xlabel("share of the variance of macro-F1 (fANOVA)")
     axes.tick_params(left=False)
     axes.set_title(title)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def precision_recall(
@@ -77,7 +76,7 @@ def precision_recall(
         path: where the picture goes.
         title: its title.
     """
-    figure, axes = _figure(7.6, 6.2)
+    figure, axes = sheet(7.6, 6.2)
     everything = np.asarray([point[2:] for point in points] + list(trials))
     low = max(0.0, float(everything.min()) - 0.04)
     high = min(1.02, float(everything.max()) + 0.04)
@@ -110,7 +109,7 @@ def precision_recall(
     axes.set_ylabel("macro-precision")
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return _saved(figure, path)
+    return saved(figure, path)
 
 
 def _equal_f1(axes: Axes, low: float, high: float) -> None:
@@ -133,17 +132,3 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
     for height in heights:
         spread.append(max(height, spread[-1] + gap) if spread else height)
     return spread
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _saved(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path

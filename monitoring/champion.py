@@ -60,6 +60,15 @@ def find_champion(registry: ModelRegistry, tracking: TrackingSettings, signing: 
     return Champion(model, Description.read(folder).labels, reference, note)
 
 
+def watched_name(tracking: TrackingSettings) -> str:
+    """Name under which the served model's predictions and checks are kept; nothing is fetched for it."""
+    uri = tracking.model_uri
+    if not uri:
+        return tracking.model_name
+    match = _PINNED.fullmatch(uri)
+    return match["name"] if match else Path(uri).resolve().name
+
+
 def _located(registry: ModelRegistry, tracking: TrackingSettings) -> tuple[RegisteredModel, Path, str | None]:
     uri = tracking.model_uri
     if uri and not uri.startswith("models:"):

@@ -1,4 +1,4 @@
-"""The command: `python -m monitoring check | watch | schema`."""
+"""The command: `python -m monitoring check | watch | schema`; the others are added to it below."""
 
 from __future__ import annotations
 
@@ -8,29 +8,23 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from classifier.errors import BundleError
 from monitoring.alerts import tell_everybody
 from monitoring.breach import alert, retrain
 from monitoring.check import Checked, run_check
-from monitoring.errors import MonitoringError
+from monitoring.failures import FAILURES, failures_told
+from monitoring.history import COLOURS, history
 from monitoring.logs import log_events
 from monitoring.settings import MonitoringSettings
 from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
 from monitoring.watch import repeat, stopped_by_signals
-from stores.errors import StoreError
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
-
-CANNOT_RUN = 2
-FAILURES = (MonitoringError, StoreError, BundleError, OSError)
-_COLOURS = {"ok": "green", "breach": "bold red", "insufficient_data": "yellow", "not_measured": "yellow"}
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 _window = click.option(
@@ -72,14 +66,10 @@ def check(
 ) -> None:
     """Check one window. Exit 0: within thresholds, or too little data; 1: a threshold is breached; 2: could not run."""
     log_events(logging.ERROR)
-    try:
+    with failures_told("the check"):
         settings = MonitoringSettings()
         first, last = span(window or settings.monitoring_window, since, until, now=time.time())
         checked = _check(first, last, settings, output)
-    except ValidationError as error:
-        _give_up(_of_settings(error))
-    except FAILURES as error:
-        _give_up(str(error))
     if as_json:
         click.echo(checked.verdict.model_dump_json(indent=2))
     else:
@@ -97,14 +87,10 @@ def check(
 def watch(every: str, window: str | None, on_breach: str) -> None:
     """Check again and again until SIGINT or SIGTERM; events are JSON lines on standard error."""
     log_events(logging.INFO)
-    try:
+    with failures_told("the check"):
         settings = MonitoringSettings()
         seconds = seconds_of(every)
         width = seconds_of(window or settings.monitoring_window)
-    except ValidationError as error:
-        _give_up(_of_settings(error))
-    except MonitoringError as error:
-        _give_up(str(error))
 
     def once() -> None:
         now = time.time()
@@ -119,6 +105,9 @@ def watch(every: str, window: str | None, on_breach: str) -> None:
 def schema() -> None:
     """Print the JSON schema of verdict.json."""
     click.echo(verdict_schema(), nl=False)
+
+
+main.add_command(history)
 
 
 def verdict_schema() -> str:
@@ -156,7 +145,7 @@ def _show(checked: Checked) -> None:
     verdict = checked.verdict
     console = Console()
     console.print(
-        f"[{_COLOURS[verdict.status]}]{verdict.status.replace('_', ' ')}[/]  {verdict.summary}",
+        f"[{COLOURS[verdict.status]}]{verdict.status.replace('_', ' ')}[/]  {verdict.summary}",
         highlight=False,
     )
     table = Table(
@@ -174,7 +163,7 @@ def _show(checked: Checked) -> None:
     for signal in verdict.drift.signals:
         table.add_row(
             signal.title,
-            f"[{_COLOURS[signal.status]}]{signal.status.replace('_', ' ')}[/]",
+            f"[{COLOURS[signal.status]}]{signal.status.replace('_', ' ')}[/]",
             *(
                 "–" if value is None else f"{value:.3f}"
                 for value in (signal.value, signal.threshold, signal.p_adjusted)
@@ -185,14 +174,3 @@ def _show(checked: Checked) -> None:
     for note in verdict.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     console.print(f"report: {checked.report}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _of_settings(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0]).upper() if first["loc"] else "a setting"
-    return f"{name} is {first['input']!r}: {first['msg']}"
-
-
-def _give_up(message: str) -> NoReturn:
-    click.echo(f"the check could not run: {message}", err=True)
-    sys.exit(CANNOT_RUN)

@@ -16,7 +16,7 @@ from monitoring.verdict import Accuracy, Drift
 
 REFERENCE_COLOUR, WINDOW_COLOUR, BREACH_COLOUR = "#8a94a6", "#2563eb", "#c2410c"
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
     "axes.spines.top": False,
@@ -36,7 +36,7 @@ def overview_picture(drift: Drift) -> str | None:
     ]
     if not judged:
         return None
-    ratios = [_share_of_threshold(s.value or 0.0, s.threshold or 1.0, s.name) for s in judged]
+    ratios = [share_of_threshold(s.value or 0.0, s.threshold or 1.0, s.name) for s in judged]
     figure, axes = _figure(6.4, 0.42 * len(judged) + 0.9)
     places = np.arange(len(judged))[::-1]
     colours = [BREACH_COLOUR if s.status == "breach" else WINDOW_COLOUR for s in judged]
@@ -95,7 +95,8 @@ def classes_picture(accuracy: Accuracy) -> str | None:
     return _svg(figure)
 
 
-def _share_of_threshold(value: float, threshold: float, name: str) -> float:
+def share_of_threshold(value: float, threshold: float, name: str) -> float:
+    """Size of a change as a multiple of the threshold from which it is a breach."""
     if name == "text_content":  # guessing is 0.5
         return max(0.0, value - 0.5) / max(threshold - 0.5, 1e-9)
     return value / threshold
@@ -144,14 +145,14 @@ def _draw_labels(axes: Axes, item: Comparison) -> None:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(width, height), layout="constrained")  # not pyplot: it keeps figures
         return figure, figure.add_subplot()
 
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE):  # type: ignore[arg-type]
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue().encode()).decode()
 

@@ -61,6 +61,22 @@ def span(window: str, since: str | None, until: str | None, *, now: float) -> tu
     return first, last
 
 
+def since_of(text: str, *, now: float) -> float:
+    """The moment that `30d` ago was, or the moment that `text` is; seconds since the epoch.
+
+    Raises:
+        BadWindow: it is neither a duration nor a time.
+    """
+    if _DURATION.fullmatch(text.strip().lower()):
+        return now - seconds_of(text)
+    try:
+        return moment_of(text)
+    except BadWindow:
+        raise BadWindow(
+            f"{text!r} is neither a duration nor a time: give one like 30d, or one like 2026-11-21T08:00"
+        ) from None
+
+
 def iso(moment: float) -> str:
     """A moment as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

@@ -72,6 +72,13 @@ class CheckLog:
         with self._store.reading() as connection:
             return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
 
+    def of_windows(self, since: float, model_name: str, *, limit: int | None = None) -> list[Check]:
+        """Checks of a model's windows that end at `since` or later, the oldest window first; the last `limit`."""
+        query = select(checks).where(checks.c.model_name == model_name, checks.c.until >= since)
+        query = query.order_by(checks.c.until.desc(), checks.c.id.desc()).limit(limit)
+        with self._store.reading() as connection:
+            return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
+
     def begin_retraining(self, check_id: int, model_name: str, *, cooldown: float, now: float) -> bool:
         """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds.
 

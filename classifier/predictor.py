@@ -84,6 +84,20 @@ class Classifier:
             classifier.check_golden()
         return classifier
 
+    def beside(self, model_file: str, *, threads: int | None = None) -> Classifier:
+        """The same bundle run by another of its files, such as `model.int8.onnx`; as verified as this one.
+
+        Raises:
+            BundleError: the file is missing, or no model that can be run.
+        """
+        description = Description.model_validate({**self.description.model_dump(), "model_file": model_file})
+        return Classifier(
+            description,
+            _load_model(self.folder, description, threads),
+            folder=self.folder,
+            manifest=self.manifest,
+        )
+
     @property
     def _model_path(self) -> Path:
         return self.folder / self.description.model_file

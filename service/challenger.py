@@ -49,6 +49,7 @@ def challenger_follower(
         signing,
         poll_seconds=settings.poll_seconds,
         threads=settings.threads,
+        precision=settings.precision,
         batch_tokens=settings.batch_tokens,
         on_swap=on_swap,
     )

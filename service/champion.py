@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from classifier import BundleDamaged, BundleIncomplete, Classifier, ClassifierError
 from classifier.golden import read_golden
+from classifier.precision import Chosen, Precision, load_fastest
 from service.jobs import ServedModel
 from service.sources import Wanted, source_of
 from stores.errors import ModelNotRegistered, RegistryUnavailable, StoreError
@@ -49,6 +50,7 @@ class ChampionFollower:
         signing: the key that bundles must be signed with, if any.
         poll_seconds: pause between two looks at the registry.
         threads: threads of one inference; None takes every core.
+        precision: which of a bundle's files runs, where it holds float32 and int8.
         batch_tokens: size of the batch that warms a model up.
         on_swap: told of each model that is swapped in.
         on_failure: told of each poll or swap that failed.
@@ -63,6 +65,7 @@ class ChampionFollower:
         *,
         poll_seconds: float,
         threads: int | None = None,
+        precision: Precision = "auto",
         batch_tokens: int = 2048,
         on_swap: Callable[[ServedModel], None] = lambda _: None,
         on_failure: Callable[[], None] = lambda: None,
@@ -70,6 +73,7 @@ class ChampionFollower:
         self._key = signing.key
         self._poll_seconds = poll_seconds
         self._threads = threads
+        self._precision: Precision = precision
         self._batch_tokens = batch_tokens
         self._on_swap = on_swap
         self._on_failure = on_failure
@@ -152,20 +156,31 @@ class ChampionFollower:
 
     def _loaded(self, wanted: Wanted) -> ServedModel:
         try:
-            classifier = self._opened(wanted)
+            chosen = self._opened(wanted)
         except (BundleDamaged, BundleIncomplete) as error:
             # The copy in the local cache may be at fault, and the registry's whole.
             if not self._source.forget(wanted):
                 raise
             logger.warning("bundle_fetched_again", extra={"fields": {"reason": str(error)}})
-            classifier = self._opened(wanted)
-        _warm_up(classifier, self._batch_tokens)
-        return ServedModel(
-            classifier, wanted.name, wanted.version, wanted.alias, wanted.model_id, dict(wanted.tags)
+            chosen = self._opened(wanted)
+        logger.info(
+            f"{self._what}_loaded",
+            extra={"fields": {"runs": chosen.reason, "batch_milliseconds": chosen.milliseconds}},
         )
+        _warm_up(chosen.classifier, self._batch_tokens)
+        return ServedModel(
+            chosen.classifier, wanted.name, wanted.version, wanted.alias, wanted.model_id, dict(wanted.tags),
+            runs=chosen.reason,
+        )  # fmt: skip
 
-    def _opened(self, wanted: Wanted) -> Classifier:
-        return Classifier.load(self._source.fetch(wanted), signing_key=self._key, threads=self._threads)
+    def _opened(self, wanted: Wanted) -> Chosen:
+        return load_fastest(
+            self._source.fetch(wanted),
+            signing_key=self._key,
+            threads=self._threads,
+            precision=self._precision,
+            batch_tokens=self._batch_tokens,
+        )
 
     def _swap_in(self, model: ServedModel) -> None:
         previous, self.served = self.served, model

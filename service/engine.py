@@ -92,6 +92,7 @@ class Engine:
             signing,
             poll_seconds=settings.poll_seconds,
             threads=settings.threads,
+            precision=settings.precision,
             batch_tokens=settings.batch_tokens,
             on_swap=self.metrics.swapped,
             on_failure=self.metrics.follow_failed,

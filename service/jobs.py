@@ -22,6 +22,8 @@ class ServedModel:
     model_id: str
     """What tells it from every other model, also from one of the same name and version in another registry."""
     tags: dict[str, str] = field(default_factory=dict)
+    runs: str = ""
+    """Why it is this file of the bundle that runs, in words."""
     loaded_at: float = field(default_factory=time.time)
     """Seconds since the epoch, UTC."""
 

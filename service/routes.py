@@ -152,6 +152,8 @@ def _card(model: ServedModel, engine: Engine) -> dict[str, Any]:
         "candidate": model.classifier.description.candidate,
         "labels": list(model.classifier.labels),
         "max_length": model.classifier.max_length,
+        "file": model.classifier.description.model_file,
+        "file_reason": model.runs,
         "metrics": numeric_tags(model.tags),
         "loaded_at": _time(model.loaded_at),
         "follows": following.source,

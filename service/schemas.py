@@ -201,6 +201,8 @@ class ModelCard(BaseModel):
     max_length: int | None = Field(
         description="Tokens that it reads of a text; null when it reads everything."
     )
+    file: str = Field(description="The file of the bundle that runs, such as `model.int8.onnx`.")
+    file_reason: str = Field(description="Why that one, with what was measured where there was a choice.")
     metrics: dict[str, float] = Field(description="Figures that training noted with this version.")
     loaded_at: str
     follows: str = Field(description="`models:/NAME@ALIAS`, or what MODEL_URI pins.")

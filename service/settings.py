@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.precision import Precision
 from stores.settings import Settings
 
 
@@ -34,6 +35,10 @@ class ServiceSettings(Settings):
 
     threads: int | None = Field(default=None, ge=1)
     """Threads of one inference. Unset: one for each core."""
+
+    precision: Precision = "auto"
+    """Numbers that a network computes in, where its bundle holds both: `float32`, `int8`, or `auto`: whichever a short
+    measurement at load finds faster on this processor."""
 
     request_timeout: float = Field(default=30.0, gt=0, le=3600)
     """Seconds until a request is answered with 504; `X-Deadline-Ms` shortens it for one request."""

@@ -19,8 +19,8 @@ from onnx import numpy_helper
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from classifier.network import TOKENIZER_FILE
+from classifier.precision import FLOAT32_FILE
 from training.errors import NetworkUnreadable
-from training.int8 import FLOAT_FILE
 from training.lifting.pooling import classifier_from_config
 
 ARCHITECTURE, WEIGHTS = "architecture", "weights"
@@ -85,7 +85,7 @@ def read_network(path: Path) -> PreTrainedModel:
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of the bundle in `folder`, giving what its network reads."""
-    graph = onnx.load(str(folder / FLOAT_FILE), load_external_data=False).graph
+    graph = onnx.load(str(folder / FLOAT32_FILE), load_external_data=False).graph
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_file=str(folder / TOKENIZER_FILE), model_input_names=[item.name for item in graph.input]
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from classifier import Classifier
-from training.int8 import FLOAT_FILE, INT8_FILE
+from classifier.precision import FLOAT32_FILE, INT8_FILE
 
 _TIMED_TEXTS = 60
 _NOT_LOADED = {"golden.json", "reference.parquet", "manifest.json"}
@@ -43,6 +43,6 @@ def cost_of(classifier: Classifier, texts: Sequence[str]) -> Cost:
 
 def _megabytes(bundle: Path, model_file: str) -> float:
     """Of the model's files; what a bundle holds beside them, another network file too, is read once or never."""
-    not_loaded = _NOT_LOADED | ({FLOAT_FILE, INT8_FILE} - {model_file})
+    not_loaded = _NOT_LOADED | ({FLOAT32_FILE, INT8_FILE} - {model_file})
     files = (path for path in bundle.iterdir() if path.is_file() and path.name not in not_loaded)
     return sum(path.stat().st_size for path in files) / 1e6

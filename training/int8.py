@@ -15,10 +15,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from classifier import Classifier
+from classifier.precision import FLOAT32_FILE, INT8_FILE
 from training.data import Part
 from training.evaluation import confusion_counts, macro_f1, positions_of
-
-FLOAT_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 
 
 class Int8Config(BaseModel):
@@ -70,7 +69,7 @@ def add_int8(folder: Path, config: Int8Config, validation: Part) -> Int8Check:
 
     `folder` holds `model.onnx`, `tokenizer.json` and `classifier.json`.
     """
-    source, target = folder / FLOAT_FILE, folder / INT8_FILE
+    source, target = folder / FLOAT32_FILE, folder / INT8_FILE
     _quantise(source, target, per_channel=config.per_channel)
     check = _compare(folder, config, validation)
     if not check.passed:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from classifier import Classifier, Description
+from classifier.precision import INT8_FILE
 from classifier.predictor import Predictions
 from classifier.runtime import Probabilities
 from training import plots
@@ -22,7 +23,6 @@ from training.data import Splits
 from training.evaluation import Scores, evaluate, positions_of
 from training.gate.config import GateConfig
 from training.gate.contenders import Contender
-from training.int8 import INT8_FILE
 from training.pareto import Point
 from training.pictures.over_time import draw_final, draw_training
 

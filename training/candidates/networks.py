@@ -11,13 +11,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging as transformers_logging
 
 from classifier import Description
+from classifier.precision import INT8_FILE
 from training.candidates.config import NetworkConfig
 from training.candidates.trained import History, Trained, Workplace
 from training.candidates.weights import load_network
 from training.data import Splits
 from training.export import MODEL_FILE, export_network
 from training.finetuning import finetune
-from training.int8 import INT8_FILE, add_int8
+from training.int8 import add_int8
 from training.lifting.pooling import mean_pooled
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from classifier import BundleError, Classifier
 from classifier.description import DESCRIPTION_FILE
+from classifier.precision import FLOAT32_FILE
 from classifier.runtime import softmax
 from stores.errors import ModelNotRegistered
 from stores.models import ModelRegistry
@@ -21,7 +22,6 @@ from training.candidates.trained import Workplace
 from training.data import Splits
 from training.distillation.config import CHAMPION
 from training.errors import NetworkUnreadable, TeacherUnusable
-from training.int8 import FLOAT_FILE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,7 +65,7 @@ class Teacher:
             return None
         from training.architecture import read_network
 
-        path = self.classifier.folder / FLOAT_FILE
+        path = self.classifier.folder / FLOAT32_FILE
         try:
             network = read_network(path)
         except NetworkUnreadable as error:
@@ -85,7 +85,7 @@ class Teacher:
         from training.export import torch_probabilities
 
         folder, description = self.classifier.folder, self.classifier.description
-        served = Classifier.load(folder, verify=False, model_file=FLOAT_FILE).predict(self.probes)
+        served = Classifier.load(folder, verify=False, model_file=FLOAT32_FILE).predict(self.probes)
         raw = torch_probabilities(
             network, read_tokenizer(folder), self.probes, max_length=description.max_length
         )
@@ -93,7 +93,7 @@ class Teacher:
         difference = float(np.abs(found - served).max())
         if not difference <= _TOLERANCE:  # written so that NaN fails
             raise TeacherUnusable(
-                f"the teacher ({self.name}), read back from {folder / FLOAT_FILE}, differs from it by "
+                f"the teacher ({self.name}), read back from {folder / FLOAT32_FILE}, differs from it by "
                 f"{difference:.2g} in a probability: this is a bug"
             )
 

@@ -11,9 +11,10 @@ import pytest
 from onnx import numpy_helper
 
 from classifier import Classifier, seal_bundle
+from classifier.precision import INT8_FILE
 from training.cost import cost_of
 from training.data import Part, Splits
-from training.int8 import INT8_FILE, Int8Config, add_int8
+from training.int8 import Int8Config, add_int8
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ def _answers(classifier: Classifier, texts: Sequence[str]) -> list[LabelledPredi
             text=text,
             label=classifier.labels[int(row.argmax())],
             score=float(row.max()),
-            scores={},
+            scores={name: float(p) for name, p in zip(classifier.labels, row, strict=True)},
             tokens=tokens,
             truncated=truncated,
             model_name="",

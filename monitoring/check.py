@@ -20,7 +20,8 @@ from monitoring.judgement import judge
 from monitoring.prometheus import write_metrics
 from monitoring.report import render_report
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.drift import Comparison, measure_drift
+from monitoring.signals.comparison import Comparison
+from monitoring.signals.drift import measure_drift
 from monitoring.tracking import log_to_mlflow
 from monitoring.verdict import Verdict
 from monitoring.window import Window, read_window

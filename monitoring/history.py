@@ -18,7 +18,7 @@ from monitoring.champion import watched_name
 from monitoring.failures import failures_told
 from monitoring.history_picture import draw_history
 from monitoring.pictures import share_of_threshold
-from monitoring.signals.drift import TITLES
+from monitoring.signals.comparison import TITLES
 from monitoring.times import since_of
 from stores.predictions import PredictionStore
 from stores.predictions.checks import Check, CheckLog

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from monitoring.errors import MonitoringError
 from monitoring.pictures import BREACH_COLOUR, REFERENCE_COLOUR, STYLE, WINDOW_COLOUR, share_of_threshold
-from monitoring.signals.drift import TITLES
+from monitoring.signals.comparison import TITLES
 from stores.predictions.checks import Check
 
 _MARKS = {"ok": "#15803d", "breach": BREACH_COLOUR, "insufficient_data": "#cbd5e1"}

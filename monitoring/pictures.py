@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 import matplotlib
@@ -11,10 +12,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from monitoring.signals.drift import Comparison
+from monitoring.signals.chance import Floats
+from monitoring.signals.comparison import Comparison
 from monitoring.verdict import Accuracy, Drift
 
 REFERENCE_COLOUR, WINDOW_COLOUR, BREACH_COLOUR = "#8a94a6", "#2563eb", "#c2410c"
+_MOST_BARS = 12
+"""Of names side by side; more could not be read."""
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 STYLE = {
     "font.family": "sans-serif",
@@ -64,10 +68,7 @@ def overview_picture(drift: Drift) -> str | None:
 def signal_picture(item: Comparison) -> str:
     """Distribution of one signal in the reference and in the window."""
     figure, axes = _figure(4.2, 2.3)
-    if item.name == "predicted_label":
-        _draw_labels(axes, item)
-    else:
-        _draw_histograms(axes, item)
+    {"mix": _draw_mix, "points": _draw_means, "numbers": _draw_histograms}[item.kind](axes, item)
     return _svg(figure)
 
 
@@ -123,25 +124,36 @@ def _draw_histograms(axes: Axes, item: Comparison) -> None:
     axes.set_ylabel("% of texts")
 
 
-def _draw_labels(axes: Axes, item: Comparison) -> None:
-    labels = sorted({*map(str, item.reference), *map(str, item.window)})
-    places = np.arange(len(labels))
-    sides = ((item.reference, REFERENCE_COLOUR, -0.2), (item.window, WINDOW_COLOUR, 0.2))
-    for values, colour, shift in sides:
-        counted = list(values)
-        axes.bar(
-            places + shift,
-            [100 * counted.count(label) / len(counted) for label in labels],
-            0.38,
-            color=colour,
-        )
+def _draw_mix(axes: Axes, item: Comparison) -> None:
+    """Shares of the most frequent names."""
+    counted = [Counter(map(str, side)) for side in (item.reference, item.window)]
+    shares = {
+        name: [100 * count[name] / max(1, count.total()) for count in counted]
+        for name in sorted(counted[0] | counted[1])
+    }
+    kept = sorted(shares, key=lambda name: -max(shares[name]))[:_MOST_BARS]
+    names = [name for name in shares if name in kept]
+    _draw_pairs(axes, names, *(np.array([shares[name][side] for name in names]) for side in (0, 1)))
+    axes.set_ylabel(item.unit)
+
+
+def _draw_means(axes: Axes, item: Comparison) -> None:
+    before, now = (np.asarray(side, dtype=float).mean(axis=0) for side in (item.reference, item.window))
+    kept = np.sort(np.argsort(-np.maximum(before, now))[:_MOST_BARS])
+    _draw_pairs(axes, [item.classes[place] for place in kept], before[kept], now[kept])
+    axes.set_ylabel(item.unit)
+
+
+def _draw_pairs(axes: Axes, names: Sequence[str], before: Floats, now: Floats) -> None:
+    places = np.arange(len(names))
+    axes.bar(places - 0.2, before, 0.38, color=REFERENCE_COLOUR)
+    axes.bar(places + 0.2, now, 0.38, color=WINDOW_COLOUR)
     axes.set_xticks(
         places,
-        [label if len(label) <= 14 else label[:13] + "…" for label in labels],
-        rotation=0 if len(labels) <= 3 else 25,
-        ha="center" if len(labels) <= 3 else "right",
+        [name if len(name) <= 14 else name[:13] + "…" for name in names],
+        rotation=0 if len(names) <= 3 else 25,
+        ha="center" if len(names) <= 3 else "right",
     )
-    axes.set_ylabel("% of answers")
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -162,5 +174,5 @@ def signal_pictures(comparisons: Sequence[Comparison]) -> dict[str, str]:
     return {
         item.name: signal_picture(item)
         for item in comparisons
-        if item.score is not None and item.name != "text_content"
+        if item.score is not None and item.kind != "texts"
     }

@@ -8,7 +8,7 @@ from datetime import datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from monitoring.pictures import classes_picture, overview_picture, signal_pictures
-from monitoring.signals.drift import Comparison
+from monitoring.signals.comparison import Comparison
 from monitoring.verdict import Estimate, Verdict
 from monitoring.words import moved_words
 from stores.predictions import LabelledPrediction

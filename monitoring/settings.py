@@ -33,6 +33,12 @@ class MonitoringSettings(VarSettings):
     monitoring_min_label_shift: float = Field(default=0.1, ge=0, le=1)
     """Effect floor of the mix of predicted labels: Jensen-Shannon distance."""
 
+    monitoring_min_language_shift: float = Field(default=0.1, ge=0, le=1)
+    """Effect floor of the mix of languages: Jensen-Shannon distance."""
+
+    monitoring_min_embedding_shift: float = Field(default=0.1, ge=0)
+    """Effect floor of the classifier's embedding: maximum mean discrepancy of the log-probabilities."""
+
     monitoring_min_text_auc: float = Field(default=0.55, ge=0.5, lt=1)
     """Effect floor of text content: how well reference and live texts can be told apart, 0.5 is not at all."""
 

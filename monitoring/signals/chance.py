@@ -46,7 +46,7 @@ def numeric_score(reference: Floats, window: Floats, *, permutations: int, rng: 
         rows = min(block, permutations - start)
         drawn = rng.permuted(np.broadcast_to(ranks, (rows, len(ranks))), axis=1)
         null[start : start + rows] = _wasserstein(drawn, pooled)
-    return _scored(float(value), null)
+    return score_against(float(value), null)
 
 
 def categorical_score(
@@ -60,7 +60,7 @@ def categorical_score(
     total = in_reference + in_window
     value = float(_mix_distance(in_reference, in_window[None, :])[0])
     drawn = rng.multivariate_hypergeometric(total, len(window), size=permutations)
-    return _scored(value, _mix_distance(total - drawn, drawn))
+    return score_against(value, _mix_distance(total - drawn, drawn))
 
 
 def auc_score(auc: float, of_reference: int, of_window: int) -> Score:
@@ -101,7 +101,8 @@ def holm(p_values: Sequence[float], alpha: float) -> tuple[list[float], float]:
     return adjusted, alpha / max(1, count - rejected)
 
 
-def _scored(value: float, null: Floats) -> Score:
+def score_against(value: float, null: Floats) -> Score:
+    """A score, judged by the scores that chance gave; `null` in any order."""
     null = np.sort(null)
     # Scores that differ in the last digit only are ties: the sums were made in another order.
     larger = len(null) - int(np.searchsorted(null, value - 1e-9, side="left"))

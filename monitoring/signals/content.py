@@ -9,11 +9,8 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from monitoring.signals.chance import Score, auc_score
+from monitoring.signals.comparison import NothingToCompare
 from monitoring.signals.quiet import numpy_state_kept
-
-
-class NothingToCompare(Exception):
-    """The texts of one side hold no words that could be told apart."""
 
 
 def content_score(reference: Sequence[str], window: Sequence[str]) -> Score:

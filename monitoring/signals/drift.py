@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
 from monitoring.settings import MonitoringSettings
 from monitoring.signals.chance import Floats, Score, categorical_score, holm, numeric_score
-from monitoring.signals.content import NothingToCompare, content_score
+from monitoring.signals.comparison import TITLES, Comparison, NothingToCompare
+from monitoring.signals.content import content_score
+from monitoring.signals.embedding import (
+    classes_of,
+    embedding_score,
+    logged_probabilities,
+    reference_probabilities,
+)
+from monitoring.signals.languages import languages_of
+from monitoring.signals.sentences import in_words
 from monitoring.signals.texts import DESCRIPTORS, Vocabulary, describe
 from monitoring.verdict import Drift, Signal
 from monitoring.window import Window
-
-TITLES = {
-    "text_content": ("Text content", "AUC"),
-    "unseen_words": ("Unseen words", "% of a text's words"),
-    "predicted_label": ("Predicted labels", "share"),
-    "confidence": ("Confidence", "probability"),
-    "text_length": ("Text length", "characters"),
-    "word_count": ("Words", "words a text"),
-    "sentence_count": ("Sentences", "sentences a text"),
-    "non_letters": ("Digits and punctuation", "% of characters"),
-    "capitals": ("Capital letters", "% of characters"),
-}
-"""Signal → its title and the unit of its values, in the order of reports."""
-
-
-@dataclass(slots=True)
-class Comparison:
-    """A signal while it is being measured: values of both sides, score, decision."""
-
-    name: str
-    reference: Sequence[object] | Floats
-    window: Sequence[object] | Floats
-    measure: str
-    floor: float
-    minimum: int
-    compute: Callable[[], Score]
-    score: Score | None = None
-    problem: str = ""
-    title: str = field(init=False)
-    unit: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.title, self.unit = TITLES[self.name]
-
-    @property
-    def enough(self) -> bool:
-        """Whether both sides have enough texts to be judged."""
-        return min(len(self.reference), len(self.window)) >= self.minimum
 
 
 def measure_drift(
@@ -62,7 +32,8 @@ def measure_drift(
     Returns:
         The judgement, and both sides' values of every signal for pictures.
     """
-    comparisons = _comparisons(reference, window, settings, rng)
+    found = {item.name: item for item in _comparisons(reference, window, settings, rng)}
+    comparisons = [found[name] for name in TITLES]
     for item in comparisons:
         if not item.enough:
             continue
@@ -83,59 +54,89 @@ def measure_drift(
 
 def _comparisons(
     reference: pd.DataFrame, window: Window, settings: MonitoringSettings, rng: np.random.Generator
-) -> list[Comparison]:
-    reference_texts = list(reference["text"])
-    texts = [row.text for row in window.distinct]
+) -> Iterator[Comparison]:
+    minimum, chance = settings.monitoring_min_texts, {"permutations": settings.monitoring_permutations}
+    texts = list(reference["text"])
     novel = [row.text for row in window.novel]
-    vocabulary = Vocabulary(reference_texts)
 
-    numeric = {
-        "unseen_words": (vocabulary.unseen_in_reference(), vocabulary.unseen_in(novel)),
-        "confidence": (
-            reference["confidence"].to_numpy(dtype=float),
-            np.array([row.score for row in window.distinct], dtype=float),
-        ),
-    }
-    before, now = describe(reference_texts), describe(texts)
-    numeric |= {name: (before[name].to_numpy(), now[name].to_numpy()) for name in DESCRIPTORS}
-
-    minimum = settings.monitoring_min_texts
-    found = {
-        name: Comparison(
+    yield Comparison(
+        "text_content",
+        "texts",
+        texts,
+        novel,
+        "AUC of a classifier that tells reference from live texts",
+        settings.monitoring_min_text_auc,
+        minimum,
+        lambda: content_score(texts, novel),
+    )
+    for name, (old, new) in _numbers(texts, novel, reference, window).items():
+        yield Comparison(
             name,
+            "numbers",
             old,
             new,
             "Wasserstein distance, in standard deviations of the reference",
             settings.monitoring_min_numeric_shift,
             minimum,
-            lambda old=old, new=new: numeric_score(  # type: ignore[misc]
-                old, new, permutations=settings.monitoring_permutations, rng=rng
-            ),
+            lambda old=old, new=new: numeric_score(old, new, **chance, rng=rng),  # type: ignore[misc]
         )
-        for name, (old, new) in numeric.items()
-    }
-    old_labels, new_labels = list(reference["predicted"]), [row.label for row in window.distinct]
-    found["predicted_label"] = Comparison(
-        "predicted_label",
-        old_labels,
-        new_labels,
-        "Jensen-Shannon distance",
-        settings.monitoring_min_label_shift,
-        minimum,
-        lambda: categorical_score(
-            old_labels, new_labels, permutations=settings.monitoring_permutations, rng=rng
+    live = [row.text for row in window.distinct]
+    mixes = {
+        "language": (languages_of(texts), languages_of(live), settings.monitoring_min_language_shift),
+        "predicted_label": (
+            list(reference["predicted"]),
+            [row.label for row in window.distinct],
+            settings.monitoring_min_label_shift,
         ),
+    }
+    for name, (before, now, floor) in mixes.items():
+        yield Comparison(
+            name,
+            "mix",
+            before,
+            now,
+            "Jensen-Shannon distance",
+            floor,
+            minimum,
+            lambda before=before, now=now: categorical_score(before, now, **chance, rng=rng),  # type: ignore[misc]
+        )
+    classes = classes_of(reference)
+    probabilities = (
+        reference_probabilities(reference),
+        logged_probabilities([row.scores for row in window.distinct], classes),
     )
-    found["text_content"] = Comparison(
-        "text_content",
-        reference_texts,
-        novel,
-        "AUC of a classifier that tells reference from live texts",
-        settings.monitoring_min_text_auc,
+    yield Comparison(
+        "embedding",
+        "points",
+        *probabilities,
+        "Maximum mean discrepancy of the log-probabilities of all classes",
+        settings.monitoring_min_embedding_shift,
         minimum,
-        lambda: content_score(reference_texts, novel),
+        lambda: _embedding_score(*probabilities, settings, rng),
+        classes,
     )
-    return [found[name] for name in TITLES]
+
+
+def _numbers(
+    texts: list[str], novel: list[str], reference: pd.DataFrame, window: Window
+) -> dict[str, tuple[Floats, Floats]]:
+    vocabulary = Vocabulary(texts)
+    before, now = describe(texts), describe([row.text for row in window.distinct])
+    return {
+        "unseen_words": (vocabulary.unseen_in_reference(), vocabulary.unseen_in(novel)),
+        "confidence": (
+            reference["confidence"].to_numpy(dtype=float),
+            np.array([row.score for row in window.distinct], dtype=float),
+        ),
+    } | {name: (before[name].to_numpy(), now[name].to_numpy()) for name in DESCRIPTORS}
+
+
+def _embedding_score(
+    before: Floats, now: Floats, settings: MonitoringSettings, rng: np.random.Generator
+) -> Score:
+    if before.shape[1] == 0:
+        raise NothingToCompare("The reference profile holds no probabilities of the classes.")
+    return embedding_score(before, now, permutations=settings.monitoring_permutations, rng=rng)
 
 
 def _signal(item: Comparison, adjusted: float | None, level: float, alpha: float) -> Signal:
@@ -160,28 +161,6 @@ def _signal(item: Comparison, adjusted: float | None, level: float, alpha: float
         threshold=max(item.floor, item.score.critical(level)),
         p_value=item.score.p_value,
         p_adjusted=adjusted,
-        words=_words(item),
+        words=in_words(item),
         **facts,
     )
-
-
-def _words(item: Comparison) -> str:
-    if item.name == "text_content":
-        assert item.score is not None
-        return f"a reader could tell live from reference texts {item.score.value:.0%} of the time (50% is guessing)"
-    if item.name == "predicted_label":
-        labels = sorted({*map(str, item.reference), *map(str, item.window)})
-        shares = [
-            (
-                label,
-                list(item.reference).count(label) / len(item.reference),
-                list(item.window).count(label) / len(item.window),
-            )
-            for label in labels
-        ]
-        label, before, now = max(shares, key=lambda share: abs(share[2] - share[1]))
-        return f"{label} went from {before:.0%} to {now:.0%} of answers"
-    before, now = (float(np.median(np.asarray(side, dtype=float))) for side in (item.reference, item.window))
-    digits = 2 if item.name == "confidence" else 1 if abs(before) < 100 else 0
-    unit = "" if item.name == "confidence" else item.unit if item.unit.startswith("%") else f" {item.unit}"
-    return f"the median went from {before:.{digits}f} to {now:.{digits}f}{unit}"

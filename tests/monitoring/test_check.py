@@ -37,7 +37,7 @@ def test_normal_traffic_is_quiet_and_everything_is_written_down(house: House) ->
     assert verdict.exit_code == 0
     assert verdict.reasons == []
     assert set(by_name(verdict).values()) == {"ok"}
-    assert len(verdict.drift.signals) == 9
+    assert len(verdict.drift.signals) == 11
     assert verdict.accuracy.labelled == 90
     assert verdict.accuracy.coverage == pytest.approx(0.45)
     assert verdict.accuracy.mean_lag_seconds == pytest.approx(30)
@@ -287,7 +287,9 @@ def test_every_check_is_a_run_of_mlflow_with_tags_metrics_and_files(house: House
     assert run.data.tags["model_version"] == house.champion.version
     assert verdict.accuracy.accuracy is not None
     assert run.data.metrics["accuracy"] == pytest.approx(verdict.accuracy.accuracy.value)
-    assert run.data.metrics["predicted_label.value"] == pytest.approx(verdict.drift.signals[2].value)
+    assert run.data.metrics["predicted_label.value"] == pytest.approx(
+        next(s.value for s in verdict.drift.signals if s.name == "predicted_label")
+    )
     files = {file.path for file in mlflow.artifacts.list_artifacts(run_id=run.info.run_id)}
     assert files == {"verdict.json", "report.html"}
 

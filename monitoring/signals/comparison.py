@@ -1,0 +1,62 @@
+"""One signal while it is being measured: both sides' values, the score, and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from monitoring.signals.chance import Floats, Score
+
+Kind = Literal["texts", "numbers", "mix", "points"]
+"""What a signal's values are: whole texts, one number a text, one name a text, or the probabilities of all classes."""
+
+TITLES = {
+    "text_content": ("Text content", "AUC"),
+    "unseen_words": ("Unseen words", "% of a text's words"),
+    "language": ("Languages", "% of texts"),
+    "predicted_label": ("Predicted labels", "% of answers"),
+    "embedding": ("Embedding", "mean probability"),
+    "confidence": ("Confidence", "probability"),
+    "text_length": ("Text length", "characters"),
+    "word_count": ("Words", "words a text"),
+    "sentence_count": ("Sentences", "sentences a text"),
+    "non_letters": ("Digits and punctuation", "% of characters"),
+    "capitals": ("Capital letters", "% of characters"),
+}
+"""Signal → its title and the unit of its values, in the order of reports."""
+
+
+class NothingToCompare(Exception):
+    """A signal cannot be measured on these texts; the message says why."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Both sides of a signal, and what became of it."""
+
+    name: str
+    kind: Kind
+    reference: Sequence[object] | Floats
+    window: Sequence[object] | Floats
+    measure: str
+    """What the score is."""
+    floor: float
+    minimum: int
+    """Texts that either side must have to be judged."""
+    compute: Callable[[], Score]
+    """Raises NothingToCompare."""
+    classes: tuple[str, ...] = ()
+    """Names of the columns of `points`."""
+    score: Score | None = None
+    problem: str = ""
+    title: str = field(init=False)
+    unit: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.title, self.unit = TITLES[self.name]
+
+    @property
+    def enough(self) -> bool:
+        """Whether both sides have enough texts to be judged."""
+        return min(len(self.reference), len(self.window)) >= self.minimum

@@ -19,6 +19,7 @@ from monitoring.breach import alert, retrain
 from monitoring.check import Checked, run_check
 from monitoring.failures import FAILURES, failures_told
 from monitoring.history import COLOURS, history
+from monitoring.label import label
 from monitoring.logs import log_events
 from monitoring.settings import MonitoringSettings
 from monitoring.times import seconds_of, span
@@ -108,6 +109,7 @@ def schema() -> None:
 
 
 main.add_command(history)
+main.add_command(label)
 
 
 def verdict_schema() -> str:

@@ -2,7 +2,8 @@
 
 MonitoringError
  ├── NoReference     the served model has nothing to compare with
- └── BadWindow       the window asked for makes no sense
+ ├── BadWindow       the window asked for makes no sense
+ └── BadLabels       a file of labels that cannot be taken
 """
 
 from __future__ import annotations
@@ -18,3 +19,7 @@ class NoReference(MonitoringError):
 
 class BadWindow(MonitoringError):
     """A time or duration that cannot be read, or a window that ends before it begins."""
+
+
+class BadLabels(MonitoringError):
+    """A file of labels that cannot be taken; nothing of it was written."""

@@ -3,8 +3,8 @@
 `schema` has the tables, `store` writes and reads them, `migrations` makes them.
 """
 
+from stores.predictions.labels import FeedbackResult
 from stores.predictions.store import (
-    FeedbackResult,
     LabelledPrediction,
     Outcome,
     Prediction,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -16,11 +15,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from stores.errors import PredictionStoreError
+from stores.predictions.labels import FeedbackResult, Labelling
 from stores.predictions.migrate import migrate
 from stores.predictions.schema import REQUEST_ID_LENGTH, feedback, predictions
+from stores.predictions.storable import storable
 
-_IDS_PER_QUERY = 500
-_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _RANDOM_DIGITS_FROM, _RANDOM_DIGITS = 17, 8
 """Where the random part of an id stands (from 1, as SQL counts), and how much of it is looked at."""
 
@@ -60,16 +59,6 @@ class LabelledPrediction(Prediction):
     labelled_at: float | None = None
     redacted_at: float | None = None
     """Since when `text` is gone, by the retention policy; None: it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackResult:
-    """What became of feedback."""
-
-    accepted: int
-    """Items whose prediction is known, repeated ones included."""
-    unknown: list[str]
-    """Ids of no prediction, in the order given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +114,21 @@ class PredictionStore:
         with self.writing() as connection:
             connection.execute(insert(predictions), values)
 
+    @contextmanager
+    def labelling(self, ids: Iterable[str]) -> Iterator[Labelling]:
+        """The predictions with these ids, held still while it is decided whether to label them.
+
+        Usage::
+
+            with store.labelling(labels) as rows:
+                if set(labels) <= set(rows.known):
+                    rows.give(labels, source="file")
+
+        What is given is committed at the end; an exception on the way leaves nothing written.
+        """
+        with self.writing() as connection:
+            yield Labelling(connection, ids)
+
     def add_feedback(
         self, labels: Mapping[str, str], *, source: str = "api", at: float | None = None
     ) -> FeedbackResult:
@@ -133,17 +137,9 @@ class PredictionStore:
         A label that is already in force is accepted and not written again; another label replaces it, and both
         stay in the history.
         """
-        at = time.time() if at is None else at
-        with self.writing() as connection:
-            known = self._known(connection, [id_ for id_ in labels if storable(id_) == id_])
-            current = self._labels_in_force(connection, known)
-            new = [
-                {"prediction_id": id_, "label": storable(label), "source": source, "created_at": at}
-                for id_, label in labels.items()
-                if id_ in known and current.get(id_) != storable(label)
-            ]
-            if new:
-                connection.execute(insert(feedback), new)
+        with self.labelling(labels) as rows:
+            rows.give(labels, source=source, at=at)
+            known = rows.known
         return FeedbackResult(accepted=len(known), unknown=[id_ for id_ in labels if id_ not in known])
 
     # -- reading --------------------------------------------------------------------------------------------------
@@ -269,37 +265,6 @@ class PredictionStore:
         """A connection that reads; for the other files of this package."""
         with _translated(str(self.engine.url)), self.engine.connect() as connection:
             yield connection
-
-    @staticmethod
-    def _known(connection: Connection, ids: Sequence[str]) -> set[str]:
-        ids = sorted(ids)
-        known: set[str] = set()
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            part = ids[start : start + _IDS_PER_QUERY]
-            # Locked, in one order, so that two writers of the same label do not both find it missing. (SQLite has one
-            # writer at a time and ignores it.)
-            query = select(predictions.c.id).where(predictions.c.id.in_(part))
-            known.update(connection.execute(query.order_by(predictions.c.id).with_for_update()).scalars())
-        return known
-
-    @staticmethod
-    def _labels_in_force(connection: Connection, known: set[str]) -> dict[str, str]:
-        ids, labels = sorted(known), {}
-        for start in range(0, len(ids), _IDS_PER_QUERY):
-            query = (
-                select(feedback.c.prediction_id, feedback.c.label)
-                .where(feedback.c.prediction_id.in_(ids[start : start + _IDS_PER_QUERY]))
-                .order_by(feedback.c.id)  # so that the newest wins in the dictionary
-            )
-            labels.update({row.prediction_id: row.label for row in connection.execute(query)})
-        return labels
-
-
-def storable(text: str) -> str:
-    """`text` as every database can keep it: NUL and lone surrogates, which JSON may carry, become U+FFFD."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return _NOT_STORABLE.sub("\ufffd", text)
 
 
 def _columns(row: Prediction) -> dict[str, Any]:

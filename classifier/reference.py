@@ -1,8 +1,10 @@
 """`reference.parquet`: the held-out texts and what the model said of them, which monitoring compares with.
 
 One row a text. Columns: `text`, `label` (true), `predicted`, `confidence` (probability of `predicted`), `tokens`
-(of the whole text), `truncated`, and `p_<label>` for each label. Written by training, read by monitoring; it
-needs pandas and pyarrow, which serving does not have, so nothing else of this room imports it.
+(of the whole text), `truncated`, and `p_<label>` for each label; where live texts were held out, also `origin`
+(`source`, `live`: traffic of the time of training, `earlier_live`: traffic from before it changed). Written by
+training, read by monitoring; it needs pandas and pyarrow, which serving does not have, so nothing else of this room
+imports it.
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ if TYPE_CHECKING:
 
 REFERENCE_FILE = "reference.parquet"
 PROBABILITY_PREFIX = "p_"
+ORIGIN, LIVE_ORIGIN = "origin", "live"
 COLUMNS = ("text", "label", "predicted", "confidence", "tokens", "truncated")
 
 
 def reference_frame(
-    texts: Sequence[str], true_labels: Sequence[str], predictions: Predictions, labels: Sequence[str]
+    texts: Sequence[str],
+    true_labels: Sequence[str],
+    predictions: Predictions,
+    labels: Sequence[str],
+    *,
+    origins: Sequence[str] | None = None,
 ) -> pandas.DataFrame:
     """The reference profile of held-out texts as a data frame; `labels` in the order of the probability columns."""
     import pandas as pd
@@ -37,6 +45,8 @@ def reference_frame(
         "tokens": predictions.tokens,
         "truncated": predictions.truncated,
     }
+    if origins is not None:
+        columns["origin"] = list(origins)
     for position, label in enumerate(labels):
         columns[PROBABILITY_PREFIX + label] = predictions.probabilities[:, position]
     return pd.DataFrame(columns)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from classifier.runtime import Probabilities
 from training.calibration import Bin, reliability
+from training.data import Part
 from training.resampling import Interval, calibration_interval, mean_interval, percentile_interval
 
 Counts = NDArray[np.float64]
@@ -121,6 +122,23 @@ def evaluate(
         confusion=counts.astype(int).tolist(),
         bins=reliability(probabilities, positions),
     )
+
+
+def scores_on_live(
+    probabilities: Probabilities,
+    test: Part,
+    labels: Sequence[str],
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+) -> Scores | None:
+    """`evaluate`, on the live texts of `test` alone; None where it has none."""
+    rows = test.live
+    if not rows:
+        return None
+    truth = [test.labels[row] for row in rows]
+    return evaluate(probabilities[rows], truth, labels, seed=seed, confidence=confidence, resamples=resamples)
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,14 @@ class Experiment(BaseModel):
         said = "; ".join(f"{key}: {what}" for key, what in self.replaced.items())
         return {"smoke": "true", "smoke_replaced": said or "nothing; its size is reduced"}
 
+    @field_validator("data")
+    @classmethod
+    def _live_texts_of_its_own_model(cls, data: DataConfig, info: ValidationInfo) -> DataConfig:
+        if data.live is None or data.live.model_name or not info.data.get("model_name"):
+            return data
+        live = data.live.model_copy(update={"model_name": info.data["model_name"]})
+        return data.model_copy(update={"live": live})
+
     @field_validator("candidates", mode="before")
     @classmethod
     def _without_null(cls, candidates: Any) -> Any:

@@ -20,7 +20,7 @@ from training.calibration import calibration_error, fit_temperature, reliability
 from training.candidates.trained import Trained
 from training.cost import Cost, cost_of
 from training.data import Splits
-from training.evaluation import Scores, evaluate, positions_of
+from training.evaluation import Scores, evaluate, positions_of, scores_on_live
 from training.gate.config import GateConfig
 from training.gate.contenders import Contender
 from training.pareto import Point
@@ -44,6 +44,8 @@ class Judged:
     cost: Cost
     int8: Point | None = None
     """The int8 file beside the one that is run, if there is one."""
+    live: Scores | None = None
+    """On the live texts of the test part alone; None where there are none."""
 
     @property
     def megabytes(self) -> float:
@@ -74,6 +76,7 @@ class Judged:
             **self.test.metrics("test"),
             **self.trained.figures,
             **(self.int8.metrics("int8") if self.int8 else {}),
+            **(self.live.metrics("live_test") if self.live else {}),
             "temperature": self.description.temperature,
             "megabytes": self.megabytes,
             "milliseconds_a_text": self.milliseconds,
@@ -86,6 +89,7 @@ class Judged:
             "candidate": self.name,
             "validation": self.validation.as_dict(),
             "test": self.test.as_dict(),
+            **({"live": self.live.as_dict()} if self.live else {}),
             "temperature": self.description.temperature,
             "megabytes": round(self.megabytes, 2),
             "milliseconds_a_text": round(self.milliseconds, 2),
@@ -121,6 +125,7 @@ def judge(
         test_predictions=tested,
         cost=cost_of(classifier, splits.validation.texts),
         int8=_int8_point(name, bundle, description, splits, sure),
+        live=scores_on_live(tested.probabilities, splits.test, labels, **sure),
     )
     _draw(judged, uncalibrated(judged), splits, pictures)
     return judged

@@ -41,7 +41,8 @@ def closing_table(
         title=f"Candidates of {experiment.name}", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
     )
     table.add_column("candidate", no_wrap=True)
-    for heading in ("val. F1", "test F1", "interval", "MB", "ms/text"):
+    live = any(item.live for item in judged)
+    for heading in ("val. F1", "test F1", "interval", *(["live"] if live else []), "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("quality against cost")
     points = [point for item in judged for point in item.points]
@@ -54,6 +55,7 @@ def closing_table(
             f"{item.validation.macro_f1.value:.3f}",
             f"{f1.value:.3f}",
             f"{f1.low:.3f}–{f1.high:.3f}",
+            *([f"{item.live.accuracy.value:.3f}" if item.live else ""] if live else []),
             f"{item.megabytes:.1f}",
             f"{item.milliseconds:.1f}",
             standings[item.name],
@@ -65,6 +67,7 @@ def closing_table(
                 "",
                 f"{point.f1.value:.3f}",
                 f"{point.f1.low:.3f}–{point.f1.high:.3f}",
+                *([""] if live else []),
                 f"{point.megabytes:.1f}",
                 f"{point.milliseconds:.1f}",
                 standings[point.name],

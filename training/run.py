@@ -99,6 +99,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
             rows=splits.report.rows.read,
             refused=splits.report.rows.refused,
             texts={name: len(part) for name, part in splits.parts().items()},
+            **splits.report.live_facts(),
         ),
     )
 
@@ -114,6 +115,9 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
             close_broken_off(folder.broken_off, parent.info.run_id, registry)
         mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
         mlflow.set_tags(experiment.smoke_tags())
+        if live := splits.report.live_facts():
+            mlflow.set_tags(tags_of(live))
+            mlflow.log_params(live)
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
         console.print(log_data(loaded, splits, experiment, report))
         study: Study | None = None
@@ -345,7 +349,11 @@ def _register(
     assert outcome.decision is not None
     bundle, decision = winner.bundle, outcome.decision
     frame = reference_frame(
-        splits.test.texts, splits.test.labels, winner.test_predictions, winner.description.labels
+        splits.test.texts,
+        splits.test.labels,
+        winner.test_predictions,
+        winner.description.labels,
+        origins=splits.test.origins if splits.test.live else None,
     )
     write_reference(bundle, frame)
     write_bundle_report(bundle, outcome.report, experiment, winner, decision)
@@ -360,6 +368,7 @@ def _register(
             "test_fingerprint": splits.test.fingerprint,
             "experiment": experiment.name,
             "seed": experiment.seed,
+            **splits.report.live_facts(),
             **experiment.smoke_tags(),
         },
         signing_key=SigningSettings().key,
@@ -379,6 +388,8 @@ def _register(
         "megabytes": winner.megabytes,
         "milliseconds_a_text": winner.milliseconds,
         "milliseconds_a_text_p95": winner.cost.milliseconds_p95,
+        **splits.report.live_facts(),
+        **({"live_test_accuracy": winner.live.accuracy.value} if winner.live else {}),
     }
     tags = {**tags_of(facts), **experiment.smoke_tags(), **decision.tags()}
     version = registry.register(registry.log_bundle(bundle), tags=tags)

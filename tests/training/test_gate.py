@@ -59,6 +59,19 @@ def test_better_by_chance_is_not() -> None:
     assert found.alias == "challenger"
 
 
+def test_the_gate_says_what_both_reach_on_the_live_texts_alone() -> None:
+    test = Part(TEST.texts, TEST.labels, ["live"] * 50 + ["earlier_live"] * 10 + ["source"] * 140)
+    winner, champion = answers(6), answers(30)
+    scores = evaluate(winner, test.labels, LABELS, seed=0)
+    contender = Contender("new", LABELS, winner, scores, Cost(3.0, 5.0, 20.0))
+    found = decide(contender, test, Champion("3", LABELS, champion), GateConfig(), seed=0)
+    assert found.live is not None
+    assert found.champion_live is not None
+    assert (found.live.texts, found.live.accuracy.value, found.champion_live.accuracy.value) == (60, 0.9, 0.5)
+    assert "On the 60 live texts among them the winner's accuracy is 0.900" in " ".join(found.reasons)
+    assert found.tags()["champion_live_accuracy"].startswith("0.500")
+
+
 def test_the_same_is_not_and_says_so() -> None:
     found = decision(answers(10), Champion("3", LABELS, answers(10)))
     assert not found.promoted

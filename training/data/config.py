@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from training.data.bins import check_bins
 from training.data.checks.config import ChecksConfig
+from training.data.live.config import LiveConfig
 
 PACKAGED = "bbc_news"
 
@@ -146,6 +147,10 @@ class DataConfig(BaseModel):
 
     near_duplicate_similarity: float = Field(default=0.8, gt=0, le=1)
     """Texts whose sets of three-word runs overlap by this much (Jaccard) are near-duplicates and share one part."""
+
+    live: LiveConfig | None = None
+    """Labelled live texts to learn from, and to be judged by, beside the source's; `{}` takes them from the prediction
+    store. None: there are none."""
 
     checks: ChecksConfig = Field(default_factory=ChecksConfig)
     """From where on a fault of the data is a warning, or stops the run."""

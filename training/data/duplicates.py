@@ -30,7 +30,7 @@ def drop_exact(rows: Sequence[tuple[str, str]]) -> tuple[Part, int, int]:
     Texts that differ in white space only are copies.
     """
     labels_of: dict[str, set[str]] = {}
-    keys = [" ".join(text.split()) for text, _ in rows]
+    keys = [same_text(text) for text, _ in rows]
     for key, (_, label) in zip(keys, rows, strict=True):
         labels_of.setdefault(key, set()).add(label)
     seen: set[str] = set()
@@ -47,11 +47,16 @@ def drop_exact(rows: Sequence[tuple[str, str]]) -> tuple[Part, int, int]:
     return Part([text for text, _ in kept], [label for _, label in kept]), duplicates, conflicting
 
 
+def same_text(text: str) -> str:
+    """What copies of a text have in common: its words, white space made single."""
+    return " ".join(text.split())
+
+
 def conflicting_copies(rows: Sequence[tuple[str, str]], most: int) -> dict[str, dict[str, int]]:
     """Text → label → rows, of at most `most` texts that stand with more than one label."""
     labels_of: dict[str, Counter[str]] = {}
     for text, label in rows:
-        labels_of.setdefault(" ".join(text.split()), Counter())[label] += 1
+        labels_of.setdefault(same_text(text), Counter())[label] += 1
     conflicts = ((text, dict(labels)) for text, labels in labels_of.items() if len(labels) > 1)
     return dict(islice(conflicts, most))
 

@@ -13,6 +13,8 @@ from training.data.duplicates import conflicting_copies, drop_exact
 from training.data.errors import DataRefused
 from training.data.files import file_rows, is_file_source
 from training.data.hub import hub_rows
+from training.data.live.config import LiveConfig
+from training.data.live.reading import LiveTexts, choose_live, file_live_rows, from_store, stored_rows
 from training.data.parts import Part
 from training.data.quotas import subsample
 from training.data.rows import Row
@@ -67,6 +69,8 @@ class LoadedData:
     counts: RowCounts
     conflicts: dict[str, dict[str, int]] = field(default_factory=dict)
     """A few of the texts that were dropped because their copies have different labels → label → copies."""
+    live: LiveTexts | None = None
+    """Labelled live texts beside them; None: none were asked for."""
 
     @property
     def texts(self) -> list[str]:
@@ -93,6 +97,7 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
     Raises:
         SourceNotFound, ColumnNotFound: it cannot be read.
         DataRefused: too many unusable rows, or fewer than two labels.
+        PredictionStoreError: live texts are asked for, and the prediction store cannot be read.
     """
     counts = RowCounts()
     usable = list(_usable(_rows(config, cache), config, counts))
@@ -112,8 +117,18 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
     if config.limit is not None and config.limit < len(part):
         kept = subsample(part.labels, config.limit, seed)
         counts.left_out = len(part) - len(kept)
-        part = Part([part.texts[i] for i in kept], [part.labels[i] for i in kept])
-    return LoadedData(config.source, part, counts, conflicting_copies(usable, config.checks.examples))
+        part = part.rows(kept)
+    live = _live(config.live, config, part) if config.live else None
+    return LoadedData(config.source, part, counts, conflicting_copies(usable, config.checks.examples), live)
+
+
+def _live(live: LiveConfig, config: DataConfig, source: Part) -> LiveTexts:
+    if from_store(live):
+        rows = stored_rows(live)
+        read = len(rows)
+    else:
+        rows, read = file_live_rows(file_rows(DataConfig(source=live.source, encoding=config.encoding)))
+    return choose_live(rows, source, live.per_class, read)
 
 
 def read_texts(config: DataConfig, *, cache: Path | None = None) -> list[str]:

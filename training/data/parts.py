@@ -4,32 +4,60 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from classifier.reference import LIVE_ORIGIN
 
 if TYPE_CHECKING:
     from training.data.report import DataReport
 
 
+SOURCE, LIVE, EARLIER = "source", LIVE_ORIGIN, "earlier_live"
+"""Where a text comes from: the experiment's own data, live traffic of today, live traffic from before it changed."""
+
+
 @dataclass(frozen=True)
 class Part:
-    """Texts and, in the same order, their labels."""
+    """Texts and, in the same order, their labels and origins."""
 
     texts: list[str]
     labels: list[str]
+    origins: list[str] = field(default_factory=list)
+    """Where each text comes from; given none, all come from the source."""
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
             raise ValueError(f"{len(self.texts)} texts, but {len(self.labels)} labels")
+        if not self.origins:
+            object.__setattr__(self, "origins", [SOURCE] * len(self.texts))
+        if len(self.texts) != len(self.origins):
+            raise ValueError(f"{len(self.texts)} texts, but {len(self.origins)} origins")
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return zip(self.texts, self.labels, strict=True)
+
+    def __add__(self, other: Part) -> Part:
+        return Part(self.texts + other.texts, self.labels + other.labels, self.origins + other.origins)
+
+    def rows(self, indices: Sequence[int]) -> Part:
+        """The texts at `indices`, in that order."""
+        return Part(
+            [self.texts[index] for index in indices],
+            [self.labels[index] for index in indices],
+            [self.origins[index] for index in indices],
+        )
+
+    @property
+    def live(self) -> list[int]:
+        """Indices of the texts that come from live traffic."""
+        return [index for index, origin in enumerate(self.origins) if origin != SOURCE]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -40,10 +68,13 @@ class Part:
         return digest.hexdigest()
 
     def write_jsonl(self, path: Path) -> Path:
-        """Write one `{"text": …, "label": …}` a line; returns `path`."""
+        """Write one `{"text": …, "label": …}` a line, with its `origin` where it is live; returns `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        live = set(self.live)
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(self._lines())
+            for index, line in enumerate(self._lines()):
+                row = json.loads(line) | {"origin": self.origins[index]} if index in live else None
+                file.write(json.dumps(row) + "\n" if row else line)
         return path
 
     @classmethod
@@ -51,7 +82,11 @@ class Part:
         """Read what `write_jsonl` wrote."""
         with path.open(encoding="utf-8") as file:
             rows = [json.loads(line) for line in file]
-        return cls([row["text"] for row in rows], [row["label"] for row in rows])
+        return cls(
+            [row["text"] for row in rows],
+            [row["label"] for row in rows],
+            [row.get("origin", SOURCE) for row in rows],
+        )
 
     def _lines(self) -> Iterator[str]:
         for text, label in self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich.table import Table
 from training.data.parts import Part
 
 if TYPE_CHECKING:
+    from training.data.live.reading import LiveCounts
     from training.data.loading import LoadedData, RowCounts
 
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
@@ -38,11 +39,26 @@ class DataReport:
     """Part → SHA-256 over its texts and labels."""
     unlabelled: int = 0
     """Texts whose labels were dropped, for self-training."""
+    live: LiveCounts | None = None
+    """What became of the live texts; None where none were asked for."""
+    live_balance: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Part → label → live texts among those of `balance`."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label, sorted."""
         return tuple(self.balance["train"])
+
+    def live_facts(self) -> dict[str, int]:
+        """Live texts by part and by what became of them, by names that tags and parameters can have; or nothing."""
+        if self.live is None:
+            return {}
+        parts = {name: sum(counts.values()) for name, counts in self.live_balance.items()}
+        return {
+            "live_texts": sum(parts.values()),
+            **{f"live_{name}": count for name, count in parts.items()},
+            **{f"live_{name}": count for name, count in asdict(self.live).items()},
+        }
 
     def quantiles(self, part: str) -> dict[str, float]:
         """Quantiles of the number of words of a part's texts; empty for an empty part."""
@@ -56,6 +72,7 @@ class DataReport:
         return {
             "source": self.source,
             "rows": asdict(self.rows),
+            "live": None if self.live is None else {**asdict(self.live), "parts": self.live_balance},
             "near_duplicate_groups": self.near_duplicate_groups,
             "near_duplicates": self.near_duplicates,
             "unused": self.unused,
@@ -72,7 +89,7 @@ class DataReport:
         }
 
     def __rich__(self) -> Group:
-        return Group(self._rows_table(), self._parts_table())
+        return Group(self._rows_table(), *([self._live_table()] if self.live else []), self._parts_table())
 
     def _rows_table(self) -> Table:
         table = Table(title=f"Rows of {self.source}", title_justify="left")
@@ -89,6 +106,25 @@ class DataReport:
             ("not UTF-8, read as Latin-1", self.rows.recoded),
             (f"near-duplicates in {self.near_duplicate_groups} groups, none held out", self.near_duplicates),
             ("used without their labels", self.unlabelled),
+        ):
+            table.add_row(name, f"{count:,}")
+        return table
+
+    def _live_table(self) -> Table:
+        assert self.live is not None
+        table = Table(title="Live texts with labels", title_justify="left")
+        table.add_column("what became of them")
+        table.add_column("texts", justify="right")
+        for name, count in (
+            ("read", self.live.read),
+            ("unusable", self.live.unusable),
+            ("labelled with no class of the source", self.live.unknown_label),
+            ("copies, dropped", self.live.exact_duplicates),
+            ("copies with conflicting labels, dropped", self.live.conflicting_labels),
+            ("beyond the newest of their class", self.live.over_the_cap),
+            ("near copies of a held-out text, left out", self.live.near_held_out),
+            *((f"in {name}", sum(counts.values())) for name, counts in self.live_balance.items()),
+            ("texts of the source that they contradict, taken out", self.live.contradicted),
         ):
             table.add_row(name, f"{count:,}")
         return table
@@ -132,4 +168,12 @@ def make_report(
         lengths={name: tuple(len(text.split()) for text in part.texts) for name, part in parts.items()},
         fingerprints={name: part.fingerprint for name, part in parts.items()},
         unlabelled=unlabelled,
+        live=loaded.live.counts if loaded.live else None,
+        live_balance={
+            name: dict(sorted(Counter(part.labels[row] for row in part.live).items()))
+            for name, part in parts.items()
+            if name != "reserve"  # live texts have been live already
+        }
+        if loaded.live
+        else {},
     )

@@ -7,8 +7,9 @@ import numpy as np
 from training.data.config import DataConfig, SplitConfig
 from training.data.duplicates import near_duplicate_groups
 from training.data.errors import ClassTooSmall, DataRefused
+from training.data.live.dividing import with_live
 from training.data.loading import LoadedData
-from training.data.parts import Part, Splits
+from training.data.parts import Splits
 from training.data.quotas import indices_by_label, quotas, subsample
 from training.data.report import make_report
 
@@ -22,6 +23,7 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
     Near-duplicates go to train, whole groups of them, so a held-out text is never a near copy of another text, in
     its own part or elsewhere. Where that takes more of a class than train's share, the held-out parts get less of it.
     With an unlabelled share they go there, and to train only where it has too few other texts of a class.
+    Live texts are added last, and change nothing about where the others are (training/data/live/dividing.py).
 
     Raises:
         ClassTooSmall: a class has too few texts to stand in every part.
@@ -56,16 +58,21 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
         learned = shared_out[label]["train"] if "unlabelled" in shares else len(rest)
         chosen["train"] += rest[:learned]
         unlabelled += rest[learned:]
-    parts = {}
-    for name, indices in chosen.items():
-        shuffled = rng.permutation(sorted(indices)).astype(int).tolist()
-        parts[name] = Part([texts[index] for index in shuffled], [labels[index] for index in shuffled])
+    parts = {
+        name: loaded.part.rows(rng.permutation(sorted(indices)).astype(int).tolist())
+        for name, indices in chosen.items()
+    }
+    # From here on nobody knows their labels.
+    nameless = tuple(texts[index] for index in rng.permutation(sorted(unlabelled)).astype(int).tolist())
+    if loaded.live is not None and config.live is not None:
+        parts = with_live(
+            parts, loaded.live, config.live,
+            unlabelled=nameless, similarity=config.near_duplicate_similarity, seed=seed,
+        )  # fmt: skip
     report = make_report(
         loaded, parts, groups=len(groups), near_duplicates=len(copies),
         unused=len(texts) - len(used), unlabelled=len(unlabelled),
     )  # fmt: skip
-    # From here on nobody knows their labels.
-    nameless = tuple(texts[index] for index in rng.permutation(sorted(unlabelled)).astype(int).tolist())
     return Splits(**parts, report=report, unlabelled=nameless)
 
 

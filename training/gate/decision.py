@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from training.behaviour.result import Behaviour
 from training.data import Part
-from training.evaluation import Differences, Scores, evaluate, paired_differences
+from training.evaluation import Differences, Scores, evaluate, paired_differences, scores_on_live
 from training.gate.checks import (
     Check,
     ClassFall,
@@ -42,6 +42,10 @@ class Decision:
     """Each class against the champion; empty where there was none to compare with."""
     differences: Differences | None = field(default=None, repr=False)
     """What was resampled, for the pictures."""
+    live: Scores | None = field(default=None, repr=False)
+    """What the winner reaches on the live texts of the test part; None where there are none."""
+    champion_live: Scores | None = field(default=None, repr=False)
+    """What the champion reaches on the same."""
 
     @property
     def alias(self) -> str:
@@ -67,6 +71,9 @@ class Decision:
             found["compared_with_version"] = self.champion_version
         if self.difference is not None:
             found["macro_f1_gain"] = str(self.difference)
+        for name, scores in (("live", self.live), ("champion_live", self.champion_live)):
+            if scores is not None:
+                found |= {f"{name}_accuracy": str(scores.accuracy), f"{name}_macro_f1": str(scores.macro_f1)}
         for check in self.checks:
             found[f"gate_{check.name}"] = f"{check.outcome}: {check.value}; demanded: {check.limit}"
         return found
@@ -120,6 +127,22 @@ def decide(
         + (", with the same answer to each of them." if same else "."),
         gained.words,
     ]
+    live, champion_live = (
+        scores_on_live(
+            probabilities,
+            test,
+            contender.labels,
+            seed=seed,
+            confidence=gate.confidence,
+            resamples=gate.resamples,
+        )
+        for probabilities in (contender.probabilities, champion.probabilities)
+    )
+    if live is not None and champion_live is not None:
+        reasons.append(
+            f"On the {live.texts} live texts among them the winner's accuracy is {live.accuracy}, the champion's "
+            f"{champion_live.accuracy}."
+        )
     if not champion.knows_the_data:
         reasons.append(
             "The champion learned from another training part: it may have seen some of these texts, which can only "
@@ -133,6 +156,8 @@ def decide(
         difference=gain,
         falls=falls,
         differences=differences,
+        live=live,
+        champion_live=champion_live,
     )
 
 

@@ -1,0 +1,186 @@
+"""Live texts among the data: from the store or a file, each once, capped, held out in part, and none in two parts."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stores.predictions import PredictionStore
+from stores.settings import PredictionSettings
+from tests.support.predictions import prediction
+from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_data, split_data
+from training.data.duplicates import near_duplicate_groups
+from training.data.live.config import LiveConfig
+from training.data.live.reading import choose_live
+from training.data.parts import EARLIER, LIVE, SOURCE
+
+WORDS = [f"word{number}" for number in range(400)]
+
+
+def sentences(count: int, seed: int, words: int = 12) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choices(WORDS, k=words)) for _ in range(count)]
+
+
+SOURCE_TEXTS = Part(sentences(400, 0), ["tech", "sport"] * 200)
+
+
+def divided(live: list[tuple[str, str]], seed: int = 5, **config: object) -> tuple[Splits, LoadedData]:
+    wanted = DataConfig(live=LiveConfig(**config))  # type: ignore[arg-type]
+    assert wanted.live is not None
+    rows = [(text, label, LIVE) for text, label in live]
+    chosen = choose_live(rows, SOURCE_TEXTS, wanted.live.per_class, len(rows))
+    loaded = LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400), live=chosen)
+    return split_data(loaded, wanted, seed), loaded
+
+
+def test_live_texts_are_shared_out_and_leave_the_source_where_it_was() -> None:
+    live = list(zip(sentences(400, 1), ["tech", "sport"] * 200, strict=True))
+    plain = split_data(LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400)), DataConfig(), 5)
+    splits, _ = divided(live, test=0.3, validation=0.2)
+
+    for name, part in splits.parts().items():
+        own = part.rows([row for row, origin in enumerate(part.origins) if origin == SOURCE])
+        assert own.fingerprint == plain.parts()[name].fingerprint
+    counts = {name: len(part.live) for name, part in splits.parts().items()}
+    assert sum(counts.values()) == 400
+    assert counts["reserve"] == 0
+    assert counts["test"] == pytest.approx(120, abs=35)
+    assert counts["validation"] == pytest.approx(80, abs=30)
+    facts = splits.report.live_facts()
+    assert (facts["live_texts"], facts["live_test"], facts["live_read"]) == (400, counts["test"], 400)
+    assert splits.report.as_dict()["live"]["parts"]["test"] == Counter(
+        splits.test.labels[row] for row in splits.test.live
+    )
+    assert splits.fingerprint != plain.fingerprint
+
+
+def test_a_text_that_was_held_out_stays_held_out_whatever_else_is_labelled_later() -> None:
+    live = list(zip(sentences(200, 2), ["tech", "sport"] * 100, strict=True))
+    few, many = divided(live[:60])[0], divided(live[::-1])[0]
+    for name in ("train", "validation", "test"):
+        first = {few.parts()[name].texts[row] for row in few.parts()[name].live}
+        later = {many.parts()[name].texts[row] for row in many.parts()[name].live}
+        assert first
+        assert first < later
+
+
+def test_no_copy_of_a_text_stands_in_two_parts() -> None:
+    plain = split_data(LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400)), DataConfig(), 5)
+    taught, held = plain.train, plain.test
+    new = sentences(40, 3, words=40)
+    live = [
+        (taught.texts[0], taught.labels[0]),  # a copy
+        (held.texts[0].replace(" ", "  "), held.labels[0]),  # a copy, but for white space
+        (held.texts[1] + " again", held.labels[1]),  # a near copy of a held-out text
+        *[
+            (taught.texts[n] + " again", taught.labels[n]) for n in range(1, 20)
+        ],  # near copies of learned ones
+        *[(text + tail, "tech") for text in new for tail in (" and", " but")],  # near copies of each other
+    ]
+    splits, loaded = divided(live)
+
+    assert loaded.live is not None
+    assert loaded.live.counts.exact_duplicates == 2
+    assert loaded.live.counts.near_held_out == 1
+    assert len(splits.train.live) == 19 + 80, "near copies are all learned from"
+    assert not splits.test.live
+    every = [(name, text) for name, part in splits.parts().items() for text in part.texts]
+    for group in near_duplicate_groups([text for _, text in every], 0.8):
+        assert {every[number][0] for number in group} == {"train"}
+
+
+def test_copies_that_contradict_one_another_are_not_kept_and_the_source_is_not_spared() -> None:
+    plain = split_data(LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400)), DataConfig(), 5)
+    other = {"tech": "sport", "sport": "tech"}
+    held, label = plain.test.texts[0], plain.test.labels[0]
+    first, second = sentences(2, 4)
+    splits, loaded = divided(
+        [(held, other[label]), (first, "tech"), (first, "sport"), (second, "tech"), (second, "weather")]
+    )
+
+    assert loaded.live is not None
+    counts = loaded.live.counts
+    assert (counts.conflicting_labels, counts.contradicted, counts.unknown_label) == (3, 1, 1)
+    every = [text for part in splits.parts().values() for text in part.texts]
+    assert held not in every
+    assert first not in every
+    assert second in every, "a label that is no class of the source is left out, and contradicts nothing"
+    assert len(every) == 400
+
+
+def test_the_newest_of_a_class_are_kept() -> None:
+    live = list(zip(sentences(30, 6), ["tech"] * 20 + ["sport"] * 10, strict=True))
+    splits, loaded = divided(live, per_class=12)
+    assert loaded.live is not None
+    assert loaded.live.counts.over_the_cap == 8
+    assert loaded.live.part.texts == [text for text, _ in live[:12] + live[20:]]
+    assert splits.report.live_facts()["live_over_the_cap"] == 8
+
+
+def test_the_store_gives_what_is_in_force_of_the_named_model_and_marks_the_traffic_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    texts = sentences(8, 7)
+    rows = [prediction(text, created_at=1000.0 * n) for n, text in enumerate(texts[:6], 1)]
+    rows += [
+        prediction(texts[6], created_at=6500, model_name="other"),
+        prediction(texts[7], created_at=6600, source="canary"),
+        prediction(texts[5], created_at=6700),  # asked again
+    ]
+    store = PredictionStore.open(PredictionSettings().url)
+    store.add(rows)
+    store.add_feedback({row.id: "tech" for row in rows if row.text != texts[4]}, at=9000)
+    store.add_feedback({rows[3].id: "sport"}, at=9500)
+    store.close()
+
+    config = LiveConfig(since=_at(1500), until=_at(7000), traffic_since=_at(3500), model_name="news")
+    live = load_data(_file_of(SOURCE_TEXTS, tmp_path, config), 5).live
+
+    assert live is not None
+    assert list(zip(live.part.texts, live.part.labels, live.part.origins, strict=True)) == [
+        (texts[5], "tech", LIVE),
+        (texts[3], "sport", LIVE),
+        (texts[2], "tech", EARLIER),
+        (texts[1], "tech", EARLIER),
+    ]
+    assert (live.counts.read, live.counts.exact_duplicates) == (5, 1)
+
+
+def test_a_file_of_labelled_texts_does_as_well_and_origins_survive_writing(tmp_path: Path) -> None:
+    file = tmp_path / "labelled.jsonl"
+    live = list(zip(sentences(40, 8), ["tech", "sport"] * 20, strict=True))
+    lines = [json.dumps({"text": text, "label": label}) for text, label in live]
+    file.write_text(
+        "\n".join([*lines, "no JSON", json.dumps({"text": "", "label": "tech"})]), encoding="utf-8"
+    )
+
+    config = _file_of(SOURCE_TEXTS, tmp_path, LiveConfig(source=str(file)))
+    loaded = load_data(config, 5)
+    splits = split_data(loaded, config, 5)
+
+    assert loaded.live is not None
+    assert loaded.live.part.texts == [text for text, _ in live[::-1]]
+    assert (loaded.live.counts.read, loaded.live.counts.unusable) == (42, 2)
+    again = Part.read_jsonl(splits.train.write_jsonl(tmp_path / "train.jsonl"))
+    assert again == splits.train
+    assert set(again.origins) == {SOURCE, LIVE}
+
+
+def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"validation and test take 1\.1 of the live texts"):
+        LiveConfig(validation=0.4, test=0.7)
+
+
+def _file_of(part: Part, folder: Path, live: LiveConfig) -> DataConfig:
+    return DataConfig(source=str(part.write_jsonl(folder / "source.jsonl")), live=live)
+
+
+def _at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,7 +1,8 @@
 """Accuracy, macro-F1 and F1 by class, with intervals, where labels came back.
 
 A breach is what the labels *prove*: the whole interval lies beyond the threshold. A few unlucky labels widen the
-interval and alarm nobody.
+interval and alarm nobody. Labels that came as they came are counted as they are; where the label queue chose enough
+of them, they are weighed by their probabilities instead (`monitoring.sampling`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from monitoring.sampling import Corrected, QueueLabels, corrected_table
 from monitoring.settings import MonitoringSettings
-from monitoring.verdict import Accuracy, ClassScore, Estimate, Status
+from monitoring.verdict import Accuracy, ClassScore, Estimate, Sampling, Status
 from stores.predictions import Outcome
 
+_Counts = NDArray[np.int64] | NDArray[np.float64]
 _DRAWS = 20_000
 _MIN_LABELS_OF_CLASS = 10
 
@@ -30,6 +33,7 @@ def judge_accuracy(
     confidences: Sequence[float],
     settings: MonitoringSettings,
     rng: np.random.Generator,
+    queue: QueueLabels | None = None,
 ) -> Accuracy:
     """Judge a window's labelled predictions.
 
@@ -41,6 +45,7 @@ def judge_accuracy(
         confidences: probabilities of the predicted labels, of the sample.
         settings: thresholds.
         rng: for the intervals of F1.
+        queue: those of the labels that the label queue asked for.
     """
     labelled = sum(outcome.count for outcome in outcomes)
     right = sum(outcome.count for outcome in outcomes if outcome.label == outcome.true_label)
@@ -67,29 +72,77 @@ def judge_accuracy(
             words=words,
             **facts,
         )
+    seen = {name for o in outcomes for name in (o.label, o.true_label)}
+    seen |= {name for o in (queue.outcomes if queue else ()) for name in (o.label, o.true_label)}
+    names = list(dict.fromkeys([*labels, *sorted(seen)]))
+    table = _table(outcomes, names)
     accuracy = wilson(right, labelled, settings.monitoring_alpha)
+    sampling, corrected = None, None
+    if queue is not None and len(queue.outcomes) >= settings.monitoring_min_labels:
+        corrected = corrected_table(queue, names, rng)
+        sampling = Sampling(
+            batches=len(queue.progress),
+            labelled=len(queue.outcomes),
+            effective_labels=corrected.effective,
+            covered=queue.covered / predictions if predictions else 0.0,
+            as_they_came=accuracy,
+        )
+        accuracy = _corrected_accuracy(corrected, settings.monitoring_alpha)
     fall = _difference(wilson(reference_right, len(reference), settings.monitoring_alpha), accuracy)
-    macro, classes = _f1_scores(outcomes, labels, reference, settings, rng)
+    macro, classes = _f1_scores(table, corrected, names, labels, reference, settings, rng)
     failures = _failures(accuracy, fall, macro, classes, settings)
-    words = f"Accuracy {accuracy.value:.1%} on {labelled} labels ({_interval(accuracy)})."
+    counted = "" if sampling else f" on {labelled} labels"
+    calm = [f"Accuracy {accuracy.value:.1%}{counted} ({_interval(accuracy)})."]
     return Accuracy(
         status="breach" if failures else "ok",
         accuracy=accuracy,
         macro_f1=macro,
         fall=fall,
         classes=classes,
-        words=" ".join([*failures, *([] if failures else [words])]),
+        sampling=sampling,
+        words=" ".join([*(failures or calm), *_corrected_words(sampling)]),
         **facts,
     )
 
 
-def wilson(right: int, total: int, alpha: float) -> Estimate:
+def wilson(right: float, total: float, alpha: float) -> Estimate:
     """A share with its Wilson interval (1927) of level 1 − `alpha`, which holds at 0 and at 1 and for few rows."""
     z = float(norm.isf(alpha / 2))
     share = right / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return Estimate(value=share, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
+
+
+def _corrected_accuracy(corrected: Corrected, alpha: float) -> Estimate:
+    """The wider of two intervals: the bootstrap knows how weights and errors go together, and nothing of errors that
+    were not seen; Wilson's knows those."""
+    right = float(np.trace(corrected.table))
+    wide = wilson(right, corrected.effective, alpha)
+    drawn = _around(wide.value, np.trace(corrected.drawn, axis1=1, axis2=2), alpha)
+    return Estimate(value=wide.value, low=min(wide.low, drawn.low), high=max(wide.high, drawn.high))
+
+
+def _corrected_words(sampling: Sampling | None) -> list[str]:
+    if sampling is None:
+        return []
+    words = [
+        f"This is corrected for who was labelled: {sampling.labelled} labels of texts that the label queue chose, "
+        f"weighed by their probabilities; counted as they came, the labels would say "
+        f"{sampling.as_they_came.value:.1%}."
+    ]
+    if sampling.covered < 0.95:
+        words.append(f"It speaks for the {sampling.covered:.0%} of the window that the queue has seen.")
+    return words
+
+
+def _table(outcomes: Sequence[Outcome], names: Sequence[str]) -> NDArray[np.int64]:
+    """Confusion table; rows true, columns predicted."""
+    index = {name: position for position, name in enumerate(names)}
+    table = np.zeros((len(names), len(names)), dtype=np.int64)
+    for outcome in outcomes:
+        table[index[outcome.true_label], index[outcome.label]] += outcome.count
+    return table
 
 
 def _difference(first: Estimate, second: Estimate) -> Estimate:
@@ -101,23 +154,24 @@ def _difference(first: Estimate, second: Estimate) -> Estimate:
 
 
 def _f1_scores(
-    outcomes: Sequence[Outcome],
+    counted: NDArray[np.int64],
+    corrected: Corrected | None,
+    names: Sequence[str],
     labels: Sequence[str],
     reference: pd.DataFrame,
     settings: MonitoringSettings,
     rng: np.random.Generator,
 ) -> tuple[Estimate, list[ClassScore]]:
-    names = [*labels, *sorted({o.true_label for o in outcomes} | {o.label for o in outcomes} - set(labels))]
-    names = list(dict.fromkeys(names))
-    index = {name: position for position, name in enumerate(names)}
-    table = np.zeros((len(names), len(names)), dtype=np.int64)  # rows: true, columns: predicted
-    for outcome in outcomes:
-        table[index[outcome.true_label], index[outcome.label]] += outcome.count
+    table: _Counts = counted if corrected is None else corrected.table
     point = _f1(table[None])[0]
-    drawn = _f1_posterior(table, rng)
+    draws = [_f1_posterior(table, rng)]
+    if corrected is not None:
+        draws.append(np.nan_to_num(_f1(corrected.drawn)))
     # Classes that neither occur nor are predicted say nothing of macro-F1.
     alpha = settings.monitoring_alpha
-    macro = _around(float(np.nanmean(point)), drawn[:, ~np.isnan(point)].mean(axis=1), alpha)
+    macro = _around_all(
+        float(np.nanmean(point)), [drawn[:, ~np.isnan(point)].mean(axis=1) for drawn in draws], alpha
+    )
     reference_table = pd.crosstab(reference["label"], reference["predicted"])
     reference_table = reference_table.reindex(index=names, columns=names, fill_value=0)
     reference_f1 = _f1(reference_table.to_numpy()[None])[0]
@@ -126,9 +180,10 @@ def _f1_scores(
         score = None
         if not np.isnan(point[position]):
             # Every class is another chance to be wrong.
-            score = _around(float(point[position]), drawn[:, position], alpha / len(names))
+            of_name = [drawn[:, position] for drawn in draws]
+            score = _around_all(float(point[position]), of_name, alpha / len(names))
         before = None if np.isnan(reference_f1[position]) else float(reference_f1[position])
-        of_class = int(table[position].sum())
+        of_class = int(counted[position].sum())
         status: Status = "insufficient_data"
         if score is not None and before is not None and of_class >= _MIN_LABELS_OF_CLASS:
             fell = score.high < before - settings.monitoring_max_class_fall
@@ -146,13 +201,13 @@ def _f1_scores(
     return macro, classes
 
 
-def _f1_posterior(table: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float64]:
+def _f1_posterior(table: _Counts, rng: np.random.Generator) -> NDArray[np.float64]:
     """What F1 of each class may be, given one confusion table; (_DRAWS, k).
 
     F1 depends on hits and errors alone, so it has a Beta posterior behind it (Goutte and Gaussier 2005). A bootstrap
     would be certain of a class that happened to be all right: no error can be resampled from none.
     """
-    hits = np.diagonal(table)
+    hits = np.diagonal(table).astype(np.float64)
     errors = table.sum(axis=0) + table.sum(axis=1) - 2 * hits
     share = rng.beta(hits + 0.5, errors + 0.5, size=(_DRAWS, len(table)))
     posterior: NDArray[np.float64] = 2 * share / (1 + share)
@@ -164,7 +219,13 @@ def _around(value: float, draws: NDArray[np.float64], alpha: float) -> Estimate:
     return Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))
 
 
-def _f1(tables: NDArray[np.int64]) -> NDArray[np.float64]:
+def _around_all(value: float, draws: Sequence[NDArray[np.float64]], alpha: float) -> Estimate:
+    """The widest of the intervals from several kinds of draws."""
+    found = [_around(value, drawn, alpha) for drawn in draws]
+    return Estimate(value=value, low=min(e.low for e in found), high=max(e.high for e in found))
+
+
+def _f1(tables: _Counts) -> NDArray[np.float64]:
     """F1 of each class of (n, k, k) confusion tables; (n, k), NaN where a class is neither true nor predicted."""
     hits = np.diagonal(tables, axis1=1, axis2=2).astype(np.float64)
     involved = tables.sum(axis=1) + tables.sum(axis=2)

@@ -109,6 +109,7 @@ def _judged(
         confidences=[row.score for row in window.distinct],
         settings=settings,
         rng=rng,
+        queue=window.queue,
     )
     drift = with_since(drift, window.since, before, champion.model.version, rng)
     return judge(champion, window, drift, accuracy, settings, checked_at=time.time()), comparisons

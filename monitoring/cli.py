@@ -21,6 +21,7 @@ from monitoring.failures import FAILURES, failures_told
 from monitoring.history import COLOURS, history
 from monitoring.label import label
 from monitoring.logs import log_events
+from monitoring.queue import queue
 from monitoring.settings import MonitoringSettings
 from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
@@ -110,6 +111,7 @@ def schema() -> None:
 
 main.add_command(history)
 main.add_command(label)
+main.add_command(queue)
 
 
 def verdict_schema() -> str:

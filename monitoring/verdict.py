@@ -116,6 +116,21 @@ class ClassScore(_Part):
     status: Status
 
 
+class Sampling(_Part):
+    """How accuracy was corrected for who was labelled."""
+
+    batches: int
+    """Batches of the label queue that it rests on."""
+    labelled: int
+    """Labelled predictions of the window that they chose."""
+    effective_labels: float
+    """As many labels of evenly chosen predictions would be as good."""
+    covered: float
+    """Share of the window's predictions that could have been chosen: what the figures speak for."""
+    as_they_came: Estimate
+    """Accuracy with every label counted alike, whoever gave it."""
+
+
 class Accuracy(_Part):
     """How right the model was, where labels came back."""
 
@@ -136,6 +151,8 @@ class Accuracy(_Part):
     expected_accuracy: float | None
     """Mean confidence of the window: an estimate without labels, as good as the model's calibration."""
     classes: list[ClassScore]
+    sampling: Sampling | None = None
+    """null: the labels are counted as they came. Else accuracy, F1 and fall are corrected for who was labelled."""
     words: str
 
 

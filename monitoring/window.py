@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitoring.champion import Champion
+from monitoring.sampling import QueueLabels, answered
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
+from stores.predictions.queue import LabelQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class Window:
     """Of those, the ones whose text does not stand in the reference: word for word repetition hides drift of words."""
     outcomes: list[Outcome]
     """Confusion table of *all* labelled predictions of the version in the window, not of the sample."""
+    queue: QueueLabels | None = None
+    """Labelled predictions that the label queue chose, with their probabilities; None where there are none."""
 
     @property
     def repeated(self) -> int:
@@ -59,7 +63,35 @@ def read_window(
         distinct=distinct,
         novel=[row for row in distinct if row.text not in known],
         outcomes=outcomes,
+        queue=_queue_labels(store, champion, since, until),
     )
+
+
+def _queue_labels(
+    store: PredictionStore, champion: Champion, since: float, until: float
+) -> QueueLabels | None:
+    name, version = champion.model.name, champion.model.version
+    queue = LabelQueue(store)
+    progress = answered(queue.progress(since, until, model_name=name, model_version=version))
+    outcomes = queue.outcomes([item.batch.id for item in progress], since, until)
+    if not outcomes:
+        return None
+    covered = sum(
+        store.count(first, last, model_name=name, model_version=version)
+        for first, last in _united([(max(since, p.batch.since), min(until, p.batch.until)) for p in progress])
+    )
+    return QueueLabels(progress, outcomes, covered)
+
+
+def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The same moments as spans that do not overlap."""
+    united: list[tuple[float, float]] = []
+    for first, last in sorted(spans):
+        if united and first <= united[-1][1]:
+            united[-1] = (united[-1][0], max(last, united[-1][1]))
+        else:
+            united.append((first, last))
+    return united
 
 
 def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:

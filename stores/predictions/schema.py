@@ -89,13 +89,27 @@ alert_states = Table(
     Column("claimed_until", Float(53), nullable=False),
 )
 
-# Which predictions were handed out to be labelled, and how likely each was to be chosen.
+# A batch of predictions that was handed out to be labelled: when, and what it was drawn from.
+label_batches = Table(
+    "label_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("queued_at", Float(53), nullable=False),
+    Column("model_name", String(256), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("since", Float(53), nullable=False),
+    Column("until", Float(53), nullable=False),
+    Column("predictions", Integer, nullable=False),  # how many there were to choose from
+    Index("ix_label_batches_model", "model_name", "model_version", "until"),
+)
+
+# The predictions of a batch, and how likely each was to be chosen for it. Batches may overlap.
 label_queue = Table(
     "label_queue",
     metadata,
+    Column("batch", String(32), ForeignKey("label_batches.id", ondelete="CASCADE"), primary_key=True),
     Column("prediction_id", String(32), ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True),
-    Column("queued_at", Float(53), nullable=False),
     Column("probability", Float(53), nullable=False),
-    Column("batch", String(32), nullable=False),
-    Index("ix_label_queue_batch", "batch"),
+    Column("reason", String(16), nullable=False),
+    Index("ix_label_queue_prediction", "prediction_id"),
 )

@@ -183,6 +183,15 @@ class PredictionStore:
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
+    def count_readable(self, since: float, until: float, *, model_name: str, model_version: str) -> int:
+        """How many live predictions `sample` chooses from: those whose text is still there."""
+        query = select(func.count()).select_from(predictions)
+        query = query.where(
+            *_within(since, until, model_name, model_version, "live"), predictions.c.redacted_at.is_(None)
+        )
+        with self.reading() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def sample(
         self,
         since: float,

@@ -181,6 +181,7 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
         "feedback",
         "checks",
         "alert_states",
+        "label_batches",
         "label_queue",
     }
     store.close()

@@ -10,6 +10,7 @@ SWITCHES = {
     "BENTOML_DO_NOT_TRACK": "True",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "EVIDENTLY_DISABLE_TELEMETRY": "1",
+    "DISABLE_SAFETENSORS_CONVERSION": "1",  # else transformers asks the hub to convert older weights, in a thread
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # a bar a file, even for ten small ones
 }

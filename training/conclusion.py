@@ -128,7 +128,7 @@ def _choices(best: Judged, rivals: Sequence[Rival]) -> list[str]:
     for what, cost in questions:
         cheapest, equal = min(everyone, key=cost), min(as_good, key=cost)
         said.append(
-            f"Where {what} counts and no quality may be lost: **{equal.name}** ({_cost(equal)})"
+            f"Where {what} counts, and quality as far as these texts can tell: **{equal.name}** ({_cost(equal)})"
             + (", the cheapest that is not shown to be worse." if equal.name != best.name else ".")
         )
         if cheapest.name != equal.name:

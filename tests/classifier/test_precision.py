@@ -64,7 +64,7 @@ def test_without_int8_there_is_nothing_to_measure(network: Classifier, tfidf: Cl
         chosen = load_fastest(model.folder)
         assert chosen.classifier.description == model.description
         assert not chosen.milliseconds
-        with pytest.raises(BundleIncomplete, match="has no model.int8.onnx"):
+        with pytest.raises(BundleIncomplete, match=r"has no model\.int8\.onnx"):
             load_fastest(model.folder, precision="int8")
 
 

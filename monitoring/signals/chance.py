@@ -8,7 +8,7 @@ any size, also when the window is larger than the reference, and whatever shape 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,8 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import norm
 
 Floats = NDArray[np.float64]
-_CELLS_AT_ONCE = 4_000_000
-"""Cells of one block of permutations: bounds the memory to a few hundred megabytes."""
+_CELLS_AT_ONCE = 500_000
+"""Cells of one block of permutations: four megabytes as doubles, which stay near the processor."""
 _SMALLEST_SPREAD = 0.001  # Evidently's own guard against dividing by zero
 
 
@@ -33,25 +33,53 @@ class Score:
     """Level → the smallest score whose p-value is at most that level."""
 
 
-def numeric_score(reference: Floats, window: Floats, *, permutations: int, rng: np.random.Generator) -> Score:
+class Draws:
+    """The windows that chance draws from reference and window together, without replacement.
+
+    All signals of the same sizes are held against the same draws: they are made once, and kept as bits.
+
+    Args:
+        permutations: how many.
+        rng: what they are drawn with.
+    """
+
+    def __init__(self, permutations: int, rng: np.random.Generator) -> None:
+        self.permutations = permutations
+        self.rng = rng
+        self._packed: dict[tuple[int, int], list[NDArray[np.uint8]]] = {}
+
+    def blocks(self, of_reference: int, of_window: int) -> Iterator[NDArray[np.bool_]]:
+        """Blocks of (rows, texts): which texts, reference first, belong to the drawn window."""
+        size = of_reference + of_window
+        if (of_reference, of_window) not in self._packed:
+            self._packed[of_reference, of_window] = list(self._drawn(size, of_window))
+        for packed in self._packed[of_reference, of_window]:
+            yield np.unpackbits(packed, axis=1, count=size).view(np.bool_)
+
+    def _drawn(self, size: int, of_window: int) -> Iterator[NDArray[np.uint8]]:
+        chosen = np.zeros(size, dtype=bool)
+        chosen[:of_window] = True
+        at_once = max(1, _CELLS_AT_ONCE // size)
+        for start in range(0, self.permutations, at_once):
+            rows = min(at_once, self.permutations - start)
+            drawn = self.rng.permuted(np.broadcast_to(chosen, (rows, size)), axis=1)
+            yield np.packbits(drawn, axis=1)
+
+
+def numeric_score(reference: Floats, window: Floats, draws: Draws) -> Score:
     """Wasserstein distance in standard deviations of the reference (Evidently's `wasserstein`), with its null."""
-    pooled = np.concatenate([reference, window])
-    pooled.sort()
-    value = _wasserstein(_membership(np.sort(reference), np.sort(window), pooled), pooled)[0]
-    null = np.empty(permutations)
-    block = max(1, _CELLS_AT_ONCE // len(pooled))
-    ranks = np.zeros(len(pooled), dtype=bool)
-    ranks[: len(window)] = True
-    for start in range(0, permutations, block):
-        rows = min(block, permutations - start)
-        drawn = rng.permuted(np.broadcast_to(ranks, (rows, len(ranks))), axis=1)
-        null[start : start + rows] = _wasserstein(drawn, pooled)
-    return score_against(float(value), null)
+    values = np.concatenate([reference, window]).astype(np.float64)
+    order = np.argsort(values, kind="stable")
+    # In doubles and about their mean: a large mean would drown a small spread.
+    pooled = values[order] - values.mean()
+    value = _wasserstein((order >= len(reference))[None, :], pooled)[0]
+    null = [
+        _wasserstein(drawn.take(order, axis=1), pooled) for drawn in draws.blocks(len(reference), len(window))
+    ]
+    return score_against(float(value), np.concatenate(null))
 
 
-def categorical_score(
-    reference: Sequence[str], window: Sequence[str], *, permutations: int, rng: np.random.Generator
-) -> Score:
+def categorical_score(reference: Sequence[str], window: Sequence[str], draws: Draws) -> Score:
     """Jensen-Shannon distance of two label mixes (Evidently's `jensenshannon`), with its null."""
     labels = sorted({*reference, *window})
     index = {label: position for position, label in enumerate(labels)}
@@ -59,7 +87,7 @@ def categorical_score(
     in_window = np.bincount([index[label] for label in window], minlength=len(labels))
     total = in_reference + in_window
     value = float(_mix_distance(in_reference, in_window[None, :])[0])
-    drawn = rng.multivariate_hypergeometric(total, len(window), size=permutations)
+    drawn = draws.rng.multivariate_hypergeometric(total, len(window), size=draws.permutations)
     return score_against(value, _mix_distance(total - drawn, drawn))
 
 
@@ -116,30 +144,29 @@ def score_against(value: float, null: Floats) -> Score:
     return Score(value, (1 + larger) / (1 + len(null)), critical)
 
 
-def _membership(reference: Floats, window: Floats, pooled: Floats) -> NDArray[np.bool_]:
-    """(1, len(pooled)): which places of the sorted pool belong to the window; within ties any order does."""
-    values = np.concatenate([reference, window])
-    belongs = np.concatenate([np.zeros(len(reference), bool), np.ones(len(window), bool)])
-    assert len(values) == len(pooled)
-    return belongs[np.argsort(values, kind="stable")][None, :]
-
-
 def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:
-    """Distance for each row of memberships; (rows,)."""
+    """Distance for each row of memberships; (rows,).
+
+    Args:
+        in_window: (rows, texts), which places of the sorted pool belong to the window.
+        pooled: (texts,), sorted, with mean 0.
+    """
     size = in_window.shape[1]
     of_window = int(in_window[0].sum())
     of_reference = size - of_window
-    steps = np.arange(1, size + 1)
-    below = np.cumsum(in_window, axis=1, dtype=np.int32)
-    gaps = np.abs(below[:, :-1] / of_window - (steps[:-1] - below[:, :-1]) / of_reference)
-    distance = gaps @ np.diff(pooled)
-    # In doubles: a large mean would drown a small spread in float32.
-    centred = pooled - pooled.mean()
-    chosen = in_window.astype(np.float64)
-    first = (centred.sum() - chosen @ centred) / of_reference
-    second = ((centred**2).sum() - chosen @ centred**2) / of_reference
+    gaps = np.diff(pooled)
+    below = np.cumsum(in_window, axis=1, dtype=np.float64)[:, :-1]
+    # Sums over the window, by parts: the counts are there already.
+    sums = (
+        of_window * np.array([pooled[-1], pooled[-1] ** 2]) - below @ np.stack([gaps, np.diff(pooled**2)]).T
+    )
+    first = -sums[:, 0] / of_reference
+    second = ((pooled**2).sum() - sums[:, 1]) / of_reference
     spread = np.sqrt(np.maximum(second - first**2, 0.0))
-    result: Floats = distance / np.maximum(spread, _SMALLEST_SPREAD)
+    below *= 1 / of_window + 1 / of_reference
+    below -= np.arange(1, size) / of_reference
+    np.abs(below, out=below)
+    result: Floats = (below @ gaps) / np.maximum(spread, _SMALLEST_SPREAD)
     return result
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.chance import Floats, Score, categorical_score, holm, numeric_score
+from monitoring.signals.chance import Draws, Floats, Score, categorical_score, holm, numeric_score
 from monitoring.signals.comparison import TITLES, Comparison, NothingToCompare
 from monitoring.signals.content import content_score
 from monitoring.signals.embedding import (
@@ -55,7 +55,8 @@ def measure_drift(
 def _comparisons(
     reference: pd.DataFrame, window: Window, settings: MonitoringSettings, rng: np.random.Generator
 ) -> Iterator[Comparison]:
-    minimum, chance = settings.monitoring_min_texts, {"permutations": settings.monitoring_permutations}
+    minimum = settings.monitoring_min_texts
+    draws = Draws(settings.monitoring_permutations, rng)
     texts = list(reference["text"])
     novel = [row.text for row in window.novel]
 
@@ -78,7 +79,7 @@ def _comparisons(
             "Wasserstein distance, in standard deviations of the reference",
             settings.monitoring_min_numeric_shift,
             minimum,
-            lambda old=old, new=new: numeric_score(old, new, **chance, rng=rng),  # type: ignore[misc]
+            lambda old=old, new=new: numeric_score(old, new, draws),  # type: ignore[misc]
         )
     live = [row.text for row in window.distinct]
     mixes = {
@@ -98,7 +99,7 @@ def _comparisons(
             "Jensen-Shannon distance",
             floor,
             minimum,
-            lambda before=before, now=now: categorical_score(before, now, **chance, rng=rng),  # type: ignore[misc]
+            lambda before=before, now=now: categorical_score(before, now, draws),  # type: ignore[misc]
         )
     classes = classes_of(reference)
     probabilities = (
@@ -112,7 +113,7 @@ def _comparisons(
         "Maximum mean discrepancy of the log-probabilities of all classes",
         settings.monitoring_min_embedding_shift,
         minimum,
-        lambda: _embedding_score(*probabilities, settings, rng),
+        lambda: _embedding_score(*probabilities, draws),
         classes,
     )
 
@@ -131,12 +132,10 @@ def _numbers(
     } | {name: (before[name].to_numpy(), now[name].to_numpy()) for name in DESCRIPTORS}
 
 
-def _embedding_score(
-    before: Floats, now: Floats, settings: MonitoringSettings, rng: np.random.Generator
-) -> Score:
+def _embedding_score(before: Floats, now: Floats, draws: Draws) -> Score:
     if before.shape[1] == 0:
         raise NothingToCompare("The reference profile holds no probabilities of the classes.")
-    return embedding_score(before, now, permutations=settings.monitoring_permutations, rng=rng)
+    return embedding_score(before, now, draws)
 
 
 def _signal(item: Comparison, adjusted: float | None, level: float, alpha: float) -> Signal:

@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 
 from classifier.reference import PROBABILITY_PREFIX
-from monitoring.signals.chance import Floats, Score, score_against
+from monitoring.signals.chance import Draws, Floats, Score, score_against
 
 _FEATURES = 128
 _PAIRS = 2000
 """Pairs of texts of which the kernel's width, their median distance, is taken."""
 _LEAST_PROBABILITY = 1e-4
 """Below it a probability says nothing more; its logarithm would drown all the others."""
-_CELLS_AT_ONCE = 4_000_000
 
 
 def classes_of(reference: pd.DataFrame) -> tuple[str, ...]:
@@ -47,29 +46,22 @@ def logged_probabilities(scores: Sequence[Mapping[str, float]], classes: Sequenc
     return np.array(rows, dtype=float).reshape(len(rows), len(classes))
 
 
-def embedding_score(
-    reference: Floats, window: Floats, *, permutations: int, rng: np.random.Generator
-) -> Score:
+def embedding_score(reference: Floats, window: Floats, draws: Draws) -> Score:
     """Maximum mean discrepancy of two sides' probabilities, (texts, classes) each, with its null at these sizes.
 
     0: the same cloud; at most √2. The features are drawn once and serve for the null too, so the permutation test is
     exact whatever they are.
     """
-    features = _fourier_features(points_of(np.concatenate([reference, window])), rng)
+    features = _fourier_features(points_of(np.concatenate([reference, window])), draws.rng)
     features -= features.mean(axis=0)
     # Centred, so the means of both sides point opposite ways, and one of them tells how far they are apart.
-    stretch = len(features) / len(reference)
-    value = float(np.linalg.norm(features[len(reference) :].mean(axis=0)) * stretch)
-    chosen = np.zeros(len(features), dtype=bool)
-    chosen[: len(window)] = True
-    null = np.empty(permutations)
-    block = max(1, _CELLS_AT_ONCE // len(features))
-    for start in range(0, permutations, block):
-        rows = min(block, permutations - start)
-        drawn = rng.permuted(np.broadcast_to(chosen, (rows, len(chosen))), axis=1)
-        means = drawn.astype(np.float64) @ features / len(window)
-        null[start : start + rows] = np.linalg.norm(means, axis=1) * stretch
-    return score_against(value, null)
+    stretch = len(features) / len(reference) / len(window)
+    value = float(np.linalg.norm(features[len(reference) :].sum(axis=0)) * stretch)
+    null = [
+        np.linalg.norm(drawn.astype(np.float64) @ features, axis=1) * stretch
+        for drawn in draws.blocks(len(reference), len(window))
+    ]
+    return score_against(value, np.concatenate(null))
 
 
 def points_of(probabilities: Floats) -> Floats:

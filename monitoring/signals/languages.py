@@ -19,6 +19,7 @@ def languages_of(texts: Sequence[str]) -> list[str]:
     return [_guess(text[:_CHARACTERS]) for text in texts]
 
 
+@lru_cache(maxsize=8192)  # the reference is the same at every check of a watch
 def _guess(text: str) -> str:
     if sum(map(str.isalpha, text)) < _FEWEST_LETTERS:
         return UNSURE

@@ -12,6 +12,11 @@ from tests.monitoring.conftest import House
 from tests.support.bundles import bbc_part
 
 SETTINGS = MonitoringSettings(monitoring_permutations=1999)
+GERMAN = [
+    f"Der Minister sagte am Montag, dass die {thing} im nächsten Jahr um {percent} Prozent steigen werde."
+    for thing in ("Steuer", "Miete", "Rente", "Zahl der Schüler")
+    for percent in range(1, 6)
+]
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def flagged(house: House):  # type: ignore[no-untyped-def]
     champion = find_champion(house.registry, house.tracking, SigningSettings())
     known = set(champion.reference["text"])
     rows = {t: label for t, label in zip(texts, labels, strict=True) if t not in known}
-    ways = scenarios(list(rows), list(rows.values()), other=["Shares fell in London on Friday."] * 3)
+    ways = scenarios(list(rows), list(rows.values()), foreign=GERMAN)
 
     def judge(scenario: str, windows: int) -> Trial:
         return try_out(
@@ -51,6 +56,7 @@ def test_windows_of_the_same_source_are_quiet(flagged) -> None:  # type: ignore[
         ("5 % of letters mistyped", "unseen_words"),
         ("lower-cased headlines", "capitals"),
         ("an unknown language in a fifth", "unseen_words"),
+        ("another language in a fifth", "language"),
     ],
 )
 def test_windows_that_drifted_are_found_by_the_signal_that_should(

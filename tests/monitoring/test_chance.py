@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from monitoring.signals.chance import auc_score, categorical_score, holm, numeric_score
+from monitoring.signals.chance import Draws, auc_score, categorical_score, holm, numeric_score
 
 
 def rng() -> np.random.Generator:
@@ -20,13 +20,13 @@ def rng() -> np.random.Generator:
 def test_numeric_score_is_the_normed_wasserstein_distance(sizes: tuple[int, int]) -> None:
     source = np.random.default_rng(1)
     reference, window = source.exponential(5, sizes[0]), source.exponential(7, sizes[1])
-    score = numeric_score(reference, window, permutations=999, rng=rng())
+    score = numeric_score(reference, window, Draws(999, rng()))
     assert score.value == pytest.approx(wasserstein_distance(reference, window) / reference.std())
 
 
 def test_scores_with_ties_are_right_too() -> None:
     reference, window = np.array([1.0, 1, 2, 2, 3, 3]), np.array([1.0, 2, 3, 3])
-    score = numeric_score(reference, window, permutations=999, rng=rng())
+    score = numeric_score(reference, window, Draws(999, rng()))
     assert score.value == pytest.approx(wasserstein_distance(reference, window) / reference.std())
 
 
@@ -46,8 +46,8 @@ def test_scores_are_evidentlys() -> None:
         ValueDrift(column="kind", method="jensenshannon"),
     ]
     theirs = [metric["value"] for metric in Report(metrics).run(now, before).dict()["metrics"]]
-    numeric = numeric_score(frames[0]["x"].to_numpy(), frames[1]["x"].to_numpy(), permutations=999, rng=rng())
-    mix = categorical_score(list(frames[0]["kind"]), list(frames[1]["kind"]), permutations=999, rng=rng())
+    numeric = numeric_score(frames[0]["x"].to_numpy(), frames[1]["x"].to_numpy(), Draws(999, rng()))
+    mix = categorical_score(list(frames[0]["kind"]), list(frames[1]["kind"]), Draws(999, rng()))
     assert numeric.value == pytest.approx(theirs[0])
     assert mix.value == pytest.approx(theirs[1])
 
@@ -58,26 +58,26 @@ def test_p_values_are_uniform_when_nothing_changed(sizes: tuple[int, int]) -> No
     low = {"numeric": 0, "mix": 0}
     for _ in range(200):
         old, new = source.lognormal(size=sizes[0]), source.lognormal(size=sizes[1])
-        low["numeric"] += numeric_score(old, new, permutations=199, rng=source).p_value <= 0.1
+        low["numeric"] += numeric_score(old, new, Draws(199, source)).p_value <= 0.1
         kinds = (list(source.choice(list("abcd"), n)) for n in sizes)
-        low["mix"] += categorical_score(*kinds, permutations=199, rng=source).p_value <= 0.1
+        low["mix"] += categorical_score(*kinds, Draws(199, source)).p_value <= 0.1
     # 200 draws at 0.1: 20 expected, 34 is three standard deviations above.
     assert 6 <= low["numeric"] <= 34
     assert low["mix"] <= 34
 
 
 def test_a_shift_gets_the_smallest_p_value_there_is() -> None:
-    score = numeric_score(np.arange(200.0), np.arange(200.0) + 150, permutations=999, rng=rng())
+    score = numeric_score(np.arange(200.0), np.arange(200.0) + 150, Draws(999, rng()))
     assert score.p_value == pytest.approx(1 / 1000)
 
 
 def test_values_that_never_vary_are_no_drift() -> None:
-    score = numeric_score(np.ones(80), np.ones(60), permutations=999, rng=rng())
+    score = numeric_score(np.ones(80), np.ones(60), Draws(999, rng()))
     assert (score.value, score.p_value) == (0.0, 1.0)
 
 
 def test_equal_mixes_are_no_drift() -> None:
-    score = categorical_score(["a", "b"] * 40, ["a", "b"] * 30, permutations=999, rng=rng())
+    score = categorical_score(["a", "b"] * 40, ["a", "b"] * 30, Draws(999, rng()))
     assert score.value == 0.0
     assert score.p_value == 1.0
 
@@ -86,7 +86,7 @@ def test_equal_mixes_are_no_drift() -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_critical_score_and_the_p_value_decide_alike(seed: int, level: float) -> None:
     source = np.random.default_rng(seed)
-    score = numeric_score(source.normal(size=60), source.normal(0.3, size=40), permutations=999, rng=source)
+    score = numeric_score(source.normal(size=60), source.normal(0.3, size=40), Draws(999, source))
     assert (score.p_value <= level) == (score.value >= score.critical(level))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from monitoring.signals.chance import Draws
 from monitoring.signals.embedding import (
     classes_of,
     embedding_score,
@@ -24,7 +25,7 @@ def answers(shares: list[float], count: int, seed: int, *, certainty: float = 20
 
 
 def score(old: np.ndarray, new: np.ndarray):  # type: ignore[no-untyped-def]
-    return embedding_score(old, new, permutations=999, rng=np.random.default_rng(5))
+    return embedding_score(old, new, Draws(999, np.random.default_rng(5)))
 
 
 def test_languages_are_told_apart_and_what_is_no_language_is_unsure() -> None:
@@ -61,7 +62,7 @@ def test_p_values_of_the_embedding_are_uniform_when_nothing_changed() -> None:
     for seed in range(200):
         old, new = answers([0.5, 0.3, 0.2], 80, seed), answers([0.5, 0.3, 0.2], 40, 1000 + seed)
         rng = np.random.default_rng(seed)
-        low += embedding_score(old, new, permutations=199, rng=rng).p_value <= 0.1
+        low += embedding_score(old, new, Draws(199, rng)).p_value <= 0.1
     # 200 draws at 0.1: 20 expected, 34 is three standard deviations above.
     assert 6 <= low <= 34
 

@@ -149,5 +149,10 @@ def write_evaluation(found: Evaluated, folder: Path) -> list[Path]:
         plots.class_f1(
             scores, folder / "class_f1.png", title=f"{name}: {where}, macro-F1 {scores.macro_f1.value:.3f}"
         ),
+        plots.reliability_diagram(
+            {"as served": (scores.bins, scores.calibration_error.value)},
+            folder / "reliability.png",
+            title=f"{name}: does it know how sure to be? {where}",
+        ),
         draw_final(scores, folder / "metrics.png", name=name),
     ]

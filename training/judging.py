@@ -164,9 +164,10 @@ def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) ->
         test, pictures / "class_f1.png", title=f"{name}: {where}, macro-F1 {test.macro_f1.value:.3f}"
     )
     plots.reliability_diagram(
-        reliability(raw, truth),
-        reliability(after, truth),
-        (calibration_error(raw, truth), calibration_error(after, truth)),
+        {
+            "as trained": (reliability(raw, truth), calibration_error(raw, truth)),
+            "calibrated": (reliability(after, truth), calibration_error(after, truth)),
+        },
         pictures / "reliability.png",
         title=f"{name}: does it know how sure to be? {where}",
     )

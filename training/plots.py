@@ -113,15 +113,12 @@ def class_f1(scores: Scores, path: Path, *, title: str) -> Path:
     return saved(figure, path)
 
 
-def reliability_diagram(
-    before: Sequence[Bin], after: Sequence[Bin], errors: tuple[float, float], path: Path, *, title: str
-) -> Path:
-    """Confidence against accuracy before and after temperature scaling; `errors` are the calibration errors of both."""
-    figure = Figure(figsize=(9, 4.6), layout="constrained", dpi=120)
+def reliability_diagram(panels: Mapping[str, tuple[Sequence[Bin], float]], path: Path, *, title: str) -> Path:
+    """Confidence against accuracy for each panel (`as trained`, `calibrated`), by its bins and calibration error."""
+    figure = Figure(figsize=(max(5.2, 4.5 * len(panels)), 4.6), layout="constrained", dpi=120)
     FigureCanvasAgg(figure)
-    for axes, bins, error, name in zip(
-        figure.subplots(1, 2, sharey=True), (before, after), errors, ("as trained", "calibrated"), strict=True
-    ):
+    drawn = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (name, (bins, error)) in zip(drawn, panels.items(), strict=True):
         total = sum(item.texts for item in bins)
         filled = [item for item in bins if item.texts]
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2)

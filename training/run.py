@@ -25,6 +25,7 @@ from training.candidates.kinds import Candidate
 from training.candidates.trained import Trained, Workplace
 from training.candidates.training import train_candidate
 from training.data import Part, Splits, load_data, split_data
+from training.distillation.teacher import pinned_teachers
 from training.distillation.verdict import write_student_sentences
 from training.error_analysis.label_errors import probable_label_errors, write_label_errors
 from training.error_analysis.report import write_error_analysis
@@ -85,6 +86,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
     tracking = TrackingSettings()
     tracking = tracking.model_copy(update={"model_name": experiment.registered_name(tracking.model_name)})
     registry = ModelRegistry(tracking)
+    experiment = pinned_teachers(experiment, registry)
     for sentence in smoke_sentences(experiment, registry.name):
         console.print(sentence, highlight=False, soft_wrap=True)
     log.info("run_started", extra=fields(experiment=experiment.name, candidates=list(experiment.candidates)))

@@ -73,7 +73,7 @@ def test_a_registered_version_is_judged_on_a_file(first_run: Trained, tmp_path: 
     assert found["texts"] == len(set(texts))
     assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
     pictures = {path.name for path in (tmp_path / "out").glob("*.png")}
-    assert pictures == {"confusion_matrix.png", "class_f1.png", "metrics.png"}
+    assert pictures == {"confusion_matrix.png", "class_f1.png", "metrics.png", "reliability.png"}
     # On its own test part it is as good as the run said.
     assert own.exit_code == 0
     assert "may have seen" not in own.stdout

@@ -26,6 +26,8 @@ from training.errors import NetworkUnreadable, TeacherUnusable
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from training.experiment import Experiment
+
 _PROBES, _TOLERANCE = 16, 1e-3
 
 
@@ -134,6 +136,27 @@ def find_teacher(wanted: str, splits: Splits, workplace: Workplace) -> Teacher:
         probes=tuple(splits.train.texts[:_PROBES]),
         knows_the_data=own or learned_from == splits.train.fingerprint,
     )
+
+
+def pinned_teachers(experiment: Experiment, registry: ModelRegistry) -> Experiment:
+    """`experiment` with the champion's version number wherever a teacher is `champion`.
+
+    Else what a student learned before the champion changed would pass for what it would learn now. Where there is no
+    champion, it stays as it is.
+    """
+    students = {
+        name: config
+        for name, config in experiment.candidates.items()
+        if getattr(config, "teacher", None) == CHAMPION and CHAMPION not in experiment.candidates
+    }
+    if not students:
+        return experiment
+    try:
+        version = registry.by_alias(CHAMPION).version
+    except ModelNotRegistered:
+        return experiment
+    pinned = {name: config.model_copy(update={"teacher": str(version)}) for name, config in students.items()}
+    return experiment.model_copy(update={"candidates": {**experiment.candidates, **pinned}})
 
 
 def _find(wanted: str, workplace: Workplace) -> tuple[str, Classifier, bool]:

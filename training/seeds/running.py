@@ -6,7 +6,7 @@ import difflib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.console import Console
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from training.data import Splits, load_data, split_data
+from training.distillation.teacher import pinned_teachers
 from training.errors import ExperimentInvalid, NoCandidateLeft
 from training.experiment import Experiment
 from training.progress import training_progress
@@ -92,8 +93,9 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
         StoreError: MLflow does not answer.
     """
     console = console or Console()
-    experiment, reference = plan.experiment, plan.reference
     registry = ModelRegistry(TrackingSettings())
+    plan = replace(plan, experiment=pinned_teachers(plan.experiment, registry))
+    experiment, reference = plan.experiment, plan.reference
 
     @cache
     def split(seed: int) -> Splits:

@@ -26,8 +26,9 @@ from training.distillation.command import distillation
 from training.distillation.config import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig, Lesson
 from training.distillation.linear import as_weighted_rows
 from training.distillation.student import layers_kept
-from training.distillation.teacher import find_teacher
+from training.distillation.teacher import find_teacher, pinned_teachers
 from training.errors import TeacherUnusable
+from training.experiment import load_experiment
 from training.export import torch_probabilities
 from training.int8 import Int8Config
 
@@ -125,6 +126,22 @@ def test_distill_takes_teacher_and_data_of_the_champion(
 
 
 @pytest.mark.slow
+def test_a_student_of_the_champion_is_one_of_that_version(var: Path, network_bundle: Path) -> None:
+    registry = ModelRegistry(TrackingSettings())
+    experiment = load_experiment("distillation")
+    assert pinned_teachers(experiment, registry) is experiment, "there is no champion yet"
+
+    def teachers() -> set[str]:
+        found = pinned_teachers(experiment, registry).candidates.values()
+        return {config.teacher for config in found if isinstance(config, Lesson)}
+
+    registered(registry, network_bundle)
+    assert teachers() == {"1"}
+    registered(registry, network_bundle)
+    assert teachers() == {"2"}
+
+
+@pytest.mark.slow
 def test_distill_and_pareto_as_a_user_types_them(
     var: Path, network_bundle: Path, splits: Splits, workplace: Make
 ) -> None:
@@ -151,7 +168,7 @@ def test_distill_and_pareto_as_a_user_types_them(
     (experiment,) = [item for item in client.search_experiments() if item.name == "distillation"]
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     student = runs["student"].data
-    assert student.params["teacher"] == "champion"
+    assert student.params["teacher"] == "1"
     assert student.metrics["int8_passed"] == 1
     assert student.metrics["int8_megabytes"] < student.metrics["megabytes"]
     pictures = [item.path for item in client.list_artifacts(runs["distillation"].info.run_id, "report")]

@@ -25,6 +25,8 @@ from transformers import (
 )
 
 from classifier.manifest import verify_manifest
+from stores.models import ModelRegistry
+from stores.settings import TrackingSettings
 from tests.training.finetuning.conftest import Place, tiny_network, weights
 from training.candidates.config import NetworkConfig
 from training.candidates.course import CourseConfig
@@ -283,6 +285,19 @@ def test_what_is_kept_of_a_training(
     assert drawn == [
         (2 * number, pytest.approx(entry["macro_recall"])) for number, entry in enumerate(history.epochs, 1)
     ]
+
+
+def test_pace_is_logged_with_each_evaluation(
+    place: Place, splits: Splits, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path / "var"))
+    config = configured(evaluate_every=4, callbacks=("training.finetuning.pace:Pace",))
+    with registry.run("pace", "tiny") as run:
+        history = finetune(tiny_network(len(splits.labels)), tokenizer, config, splits, place())
+    logged = registry.client.get_metric_history(run.info.run_id, "texts_per_second")
+    assert [metric.step for metric in logged] == [4, 8, 12]
+    assert len(history.epochs) == 3
+    assert all(metric.value > 0 for metric in logged)
 
 
 def test_a_training_that_comes_apart_is_stopped(

@@ -1,12 +1,9 @@
-"""What is done about a breach: say so, or train again. The next room is reached by its command, not by import."""
+"""What is written down about a breach, for whoever reads files."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from monitoring.settings import MonitoringSettings
@@ -31,19 +28,3 @@ def alert(verdict: Verdict, report: Path, settings: MonitoringSettings) -> Path:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
     logger.warning("threshold_breached", extra={"fields": line})
     return path
-
-
-def retrain(settings: MonitoringSettings) -> int:
-    """Run `python -m training run` with the experiment of the settings; returns its exit status.
-
-    Its gate decides whether what it trained is promoted; the running service then swaps by itself.
-    """
-    command = [sys.executable, "-m", "training", "run", settings.monitoring_experiment]
-    logger.warning("retraining", extra={"fields": {"command": " ".join(command[1:])}})
-    environment = {**os.environ, "VAR_DIR": str(settings.root)}
-    # Standard output belongs to the check, which may be writing JSON there.
-    status = subprocess.run(command, env=environment, stdout=sys.stderr).returncode
-    logger.log(
-        logging.INFO if status == 0 else logging.ERROR, "retrained", extra={"fields": {"status": status}}
-    )
-    return status

@@ -11,12 +11,13 @@ import pandas as pd
 from classifier.description import Description
 from classifier.errors import BundleError
 from classifier.manifest import verify_manifest
-from classifier.reference import read_reference
+from classifier.reference import LIVE_ORIGIN, ORIGIN, read_reference
 from monitoring.errors import MonitoringError, NoReference
 from stores.errors import RegistryUnavailable
 from stores.models import ModelRegistry, RegisteredModel
 from stores.settings import SigningSettings, TrackingSettings
 
+_ENOUGH_LIVE = 50
 _PINNED = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
 
 
@@ -55,9 +56,30 @@ def find_champion(registry: ModelRegistry, tracking: TrackingSettings, signing: 
         raise NoReference(str(error)) from None
     # A text that stands twice in the reference would be on both sides of a split of it.
     reference = reference.drop_duplicates("text").reset_index(drop=True)
+    reference, compared = traffic_of_today(reference)
     if reference.empty:
         raise NoReference(f"the reference of {model.name} version {model.version} holds no texts")
+    note = " ".join(said for said in (note, compared) if said) or None
     return Champion(model, Description.read(folder).labels, reference, note)
+
+
+def traffic_of_today(reference: pd.DataFrame) -> tuple[pd.DataFrame, str | None]:
+    """The live texts of a reference, where enough were held out; else all of it.
+
+    A model that was retrained because the traffic had changed is right to see that traffic. Held against the texts
+    from before as well, the alarm would never end.
+    """
+    if ORIGIN not in reference:
+        return reference, None
+    live = reference[reference[ORIGIN] == LIVE_ORIGIN]
+    if len(live) < _ENOUGH_LIVE:
+        return reference, (
+            f"The reference has {len(live)} live texts, too few to be compared with alone ({_ENOUGH_LIVE} are needed)."
+        )
+    return live.reset_index(drop=True), (
+        f"Compared with the {len(live)} live texts that were held out when the model was retrained, not with the "
+        f"{len(reference) - len(live)} other texts of its test part: the traffic had changed by then."
+    )
 
 
 def watched_name(tracking: TrackingSettings) -> str:

@@ -15,17 +15,19 @@ from rich.console import Console
 from rich.table import Table
 
 from monitoring.alerts import tell_everybody
-from monitoring.breach import alert, retrain
+from monitoring.breach import alert
 from monitoring.check import Checked, run_check
 from monitoring.failures import FAILURES, failures_told
 from monitoring.history import COLOURS, history
 from monitoring.label import label
 from monitoring.logs import log_events
 from monitoring.queue import queue
+from monitoring.retraining import retrain
 from monitoring.settings import MonitoringSettings
 from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
 from monitoring.watch import repeat, stopped_by_signals
+from stores.errors import StoreError
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -38,7 +40,8 @@ _on_breach = click.option(
     default="report",
     show_default=True,
     help="report: only say so; alert: also add to var/monitoring/alerts.jsonl, and tell ALERT_URLS what is new; "
-    "retrain: alert, and run the training.",
+    "retrain: alert, and train again with the labelled live texts, once enough windows breached, enough labels came "
+    "back and the cool-down has passed (RETRAIN_… settings); the output says which of these is missing.",
 )
 
 
@@ -137,12 +140,12 @@ def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None
     if checked.verdict.status == "breach":
         alert(checked.verdict, checked.report, settings)
     tell_everybody(checked.verdict, checked.report, settings)
-    if on_breach == "retrain" and checked.verdict.status == "breach" and (status := retrain(settings)) != 0:
-        click.echo(
-            f"the training ended with status {status}; the champion stays as it is. Run "
-            f"`python -m training run {settings.monitoring_experiment}` to see why.",
-            err=True,
-        )
+    if on_breach == "retrain" and checked.verdict.status == "breach":
+        try:
+            # Standard output may hold the verdict as JSON.
+            retrain(checked, settings, lambda sentence: click.echo(sentence, err=True))
+        except StoreError as error:
+            click.echo(f"Not retrained: {error}", err=True)
 
 
 def _show(checked: Checked) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
+from monitoring.errors import BadWindow
+from monitoring.times import seconds_of
 from stores.settings import VarSettings
 
 
@@ -66,6 +68,23 @@ class MonitoringSettings(VarSettings):
     monitoring_experiment: str = "quickstart"
     """Experiment that `--on-breach retrain` runs."""
 
+    retrain_windows: int = Field(default=3, ge=1)
+    """How many of the last windows that do not overlap `--on-breach retrain` looks at; one with too little data does
+    not count."""
+
+    retrain_breaches: int = Field(default=2, ge=1)
+    """How many of them must be in breach before it retrains."""
+
+    retrain_cooldown: str = "24h"
+    """From the beginning of one retraining to the next, whatever came of it: a number and s, m, h or d."""
+
+    retrain_min_labels: int = Field(default=200, ge=1)
+    """Different texts with labels that there must be since the breach began before it retrains."""
+
+    retrain_set: str | None = None
+    """Further keys of the experiment for a retraining, as `--set` takes them, separated by blanks:
+    `data.live.per_class=1000 candidates.minilm_3=null`."""
+
     alert_urls: SecretStr | None = None
     """Where `--on-breach alert` and `retrain` tell people: Apprise addresses (`mailto://…`, `slack://…`, `json://…`),
     separated by blanks or commas."""
@@ -75,6 +94,23 @@ class MonitoringSettings(VarSettings):
 
     alert_reports_url: str | None = None
     """Address under which people can open `var/monitoring`, for the links in alerts. Unset: the path of the file."""
+
+    @field_validator("retrain_cooldown")
+    @classmethod
+    def _a_duration(cls, duration: str) -> str:
+        try:
+            seconds_of(duration)
+        except BadWindow as error:
+            raise ValueError(str(error)) from None
+        return duration
+
+    @field_validator("retrain_breaches")
+    @classmethod
+    def _possible(cls, breaches: int, info: ValidationInfo) -> int:
+        windows = info.data.get("retrain_windows", breaches)
+        if breaches > windows:
+            raise ValueError(f"RETRAIN_WINDOWS looks at {windows} windows only")
+        return breaches
 
     @property
     def channels(self) -> list[str]:

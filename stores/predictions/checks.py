@@ -46,6 +46,9 @@ class Told:
     at: float
 
 
+LOST_AFTER = 86400.0
+"""Seconds after which a retraining that has not told how it ended is taken to be lost: its process was killed."""
+
 NOTHING_TOLD = Told("ok", (), 0.0)
 """A channel that never heard of a model takes it to be well."""
 
@@ -79,17 +82,28 @@ class CheckLog:
         with self._store.reading() as connection:
             return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
 
+    def last_retraining(self, model_name: str) -> Check | None:
+        """The check that led to a model's last retraining, or None."""
+        query = select(checks).where(checks.c.model_name == model_name, checks.c.retrained_at.is_not(None))
+        query = query.order_by(checks.c.retrained_at.desc()).limit(1)
+        with self._store.reading() as connection:
+            row = connection.execute(query).first()
+        return Check(**row._mapping) if row else None
+
     def begin_retraining(self, check_id: int, model_name: str, *, cooldown: float, now: float) -> bool:
-        """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds.
+        """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds, or runs.
 
         Of several processes that ask at once, one is told True.
         """
         with self._store.writing() as connection:
             # The model's rows are locked in one order, so that the second process sees what the first one noted.
-            rows = select(checks.c.retrained_at).where(checks.c.model_name == model_name)
-            began = connection.execute(rows.order_by(checks.c.id).with_for_update()).scalars()
-            if any(at is not None and at > now - cooldown for at in began):
-                return False
+            rows = select(checks.c.retrained_at, checks.c.retrain_status).where(
+                checks.c.model_name == model_name
+            )
+            for at, status in connection.execute(rows.order_by(checks.c.id).with_for_update()):
+                patience = cooldown if status is not None else max(cooldown, LOST_AFTER)
+                if at is not None and at > now - patience:
+                    return False
             connection.execute(update(checks).where(checks.c.id == check_id).values(retrained_at=now))
             return True
 

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.cli import main, verdict_schema
 from monitoring.verdict import Verdict
+from stores.predictions.checks import CheckLog
 from tests.monitoring.conftest import House, mistyped, normal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,20 +78,47 @@ def test_too_little_data_exits_0_and_says_so(at_home: House) -> None:
     assert "Too little data" in out
 
 
-def test_retraining_is_the_training_command_and_its_failure_is_told(at_home: House) -> None:
-    at_home.answer(mistyped(normal(80)[0]))
+def test_a_breach_does_not_retrain_before_its_conditions_are_met_and_says_which_are_missing(
+    at_home: House,
+) -> None:
+    texts, labels = normal(80)
+    at_home.answer(mistyped(texts), labels=labels[:70])
+    status, _, err = run(["check", "--window", "2h", "--on-breach", "retrain"])
+    assert status == 1
+    assert "Not retrained: 1 of the last 3 windows" in err
+    assert "Also: 70 different texts since" in err
+    assert "RETRAIN_MIN_LABELS" in err
+    assert "RETRAIN_COOLDOWN" not in err, "what is met is no reason"
+    assert [check.retrained_at for check in CheckLog(at_home.store).last(9, "news")] == [None]
+
+
+def test_retraining_is_the_training_command_and_its_failure_is_told_and_kept(at_home: House) -> None:
+    texts, labels = normal(80)
+    at_home.answer(mistyped(texts), labels=labels)
     done = subprocess.run(
         [sys.executable, "-m", "monitoring", "check", "--window", "2h", "--on-breach", "retrain", "--json"],
         cwd=ROOT,
-        env={**os.environ, "MONITORING_EXPERIMENT": "no-such-experiment"},
+        env={
+            **os.environ,
+            "MONITORING_EXPERIMENT": "no-such-experiment",
+            "RETRAIN_BREACHES": "1",
+            "RETRAIN_MIN_LABELS": "80",
+        },
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "breach", "the training must not write into the verdict"
-    assert "the training ended with status" in done.stderr
+    assert "Retraining, because the service follows the alias champion; 1 of the last 3" in done.stderr
+    assert "The training ended with status" in done.stderr
     assert "no-such-experiment" in done.stderr
     assert (at_home.var / "monitoring" / "alerts.jsonl").exists()
+    last = CheckLog(at_home.store).last_retraining("news")
+    assert last is not None
+    assert last.retrain_status
+    err = run(["check", "--window", "2h", "--on-breach", "retrain"])[2]
+    assert "ended with status" in err
+    assert "RETRAIN_COOLDOWN is 24h" in err, "a training that failed is not tried again at once"
 
 
 @pytest.mark.parametrize(

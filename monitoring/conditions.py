@@ -1,0 +1,93 @@
+"""What must hold before a breach leads to a retraining; each condition says in words how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitoring.changes import apart_from
+from monitoring.settings import MonitoringSettings
+from monitoring.times import iso, seconds_of
+from stores.predictions.checks import LOST_AFTER, Check
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing that must hold."""
+
+    met: bool
+    words: str
+    """How it stands, with what is demanded and the setting that demands it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreachedWindows:
+    """The last windows that overlap neither one another nor this check's, this one included; the oldest first."""
+
+    breached: int
+    looked_at: int
+    since: float
+    """Beginning of the first window of the breach: what came from then on is the traffic that the model fails on."""
+
+
+def breached_windows(now: Check, before: Sequence[Check], count: int) -> BreachedWindows:
+    """The last `count` windows of the version that `now` watched, as far as there are so many.
+
+    Windows with too little data say nothing and are passed over. Overlapping ones repeat one another's texts, so of
+    those the newest counts. Another version's windows were held against another reference.
+    """
+    judged = [
+        check
+        for check in before
+        if check.model_version == now.model_version
+        and check.status in ("ok", "breach")
+        and check.until <= now.since
+    ]
+    every = [*apart_from(now.since, judged), now]
+    last = every[-count:]
+    first = len(every) - len(last)
+    first += next(place for place, check in enumerate(last) if check.status == "breach")
+    while first and every[first - 1].status == "breach":
+        first -= 1
+    breached = sum(check.status == "breach" for check in last)
+    return BreachedWindows(breached, len(last), every[first].since)
+
+
+def enough_breaches(windows: BreachedWindows, settings: MonitoringSettings) -> Condition:
+    """Whether k of the last n windows breached."""
+    needed, of = settings.retrain_breaches, settings.retrain_windows
+    return Condition(
+        windows.breached >= needed,
+        f"{windows.breached} of the last {of} windows that do not overlap breached"
+        + (f", of which there are {windows.looked_at} so far" if windows.looked_at < of else "")
+        + f"; {needed} must (RETRAIN_BREACHES, RETRAIN_WINDOWS)",
+    )
+
+
+def cooled_down(last: Check | None, settings: MonitoringSettings, now: float) -> Condition:
+    """Whether enough time has passed since a retraining began, and none is running."""
+    demanded = f"RETRAIN_COOLDOWN is {settings.retrain_cooldown}"
+    if last is None or last.retrained_at is None:
+        return Condition(True, f"it was never retrained because of a breach; {demanded}")
+    began = f"the last retraining began at {iso(last.retrained_at)}"
+    if last.retrain_status is None and last.retrained_at > now - LOST_AFTER:
+        return Condition(False, f"{began} and has not ended")
+    ended = "" if last.retrain_status in (0, None) else f", ended with status {last.retrain_status}"
+    free = last.retrained_at + seconds_of(settings.retrain_cooldown)
+    return Condition(free <= now, f"{began}{ended}; the next may begin at {iso(free)} ({demanded})")
+
+
+def enough_labels(count: int, since: float, settings: MonitoringSettings) -> Condition:
+    """Whether enough different texts since the breach began have labels."""
+    return Condition(
+        count >= settings.retrain_min_labels,
+        f"{count} different texts since {iso(since)}, when the breach began, have labels; "
+        f"{settings.retrain_min_labels} are needed (RETRAIN_MIN_LABELS)",
+    )
+
+
+def follows_alias(alias: str | None) -> Condition:
+    """Whether a new champion would be served at all."""
+    if alias is not None:
+        return Condition(True, f"the service follows the alias {alias}")
+    return Condition(False, "MODEL_URI pins what is served, so a new champion would not be; unset it")

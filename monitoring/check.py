@@ -106,7 +106,7 @@ def _judged(
         predictions=window.predictions,
         labels=champion.labels,
         reference=champion.reference,
-        confidences=[row.score for row in window.distinct],
+        confidences=[row.score for row in window.answers],
         settings=settings,
         rng=rng,
         queue=window.queue,

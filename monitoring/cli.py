@@ -21,6 +21,7 @@ from monitoring.failures import FAILURES, failures_told
 from monitoring.history import COLOURS, history
 from monitoring.label import label
 from monitoring.logs import log_events
+from monitoring.prune import prune
 from monitoring.queue import queue
 from monitoring.retraining import retrain
 from monitoring.settings import MonitoringSettings
@@ -115,6 +116,7 @@ def schema() -> None:
 main.add_command(history)
 main.add_command(label)
 main.add_command(queue)
+main.add_command(prune)
 
 
 def verdict_schema() -> str:

@@ -88,7 +88,7 @@ def _summary(
     elif judged:
         parts.append(
             f"The traffic of {champion.title} looks like its reference: "
-            f"{len(window.distinct)} texts, none of {len(judged)} signals moved more than chance explains."
+            f"{len(window.answers)} texts, none of {len(judged)} signals moved more than chance explains."
         )
     parts.append(accuracy.words)
     return " ".join(parts)
@@ -128,6 +128,11 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
         )
     if window.sampled < window.predictions:
         notes.append(f"{window.sampled} of {window.predictions} predictions were sampled.")
+    if window.redacted:
+        notes.append(
+            f"The texts of {len(window.redacted)} of the predictions read are gone by the retention policy; their "
+            "labels and confidence count, and texts are compared without them."
+        )
     if window.sampled and window.repeated / window.sampled >= _MANY_REPEATS:
         notes.append(
             f"{window.repeated / window.sampled:.0%} of the predictions repeat a text; each text was counted once."

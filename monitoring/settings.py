@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
@@ -121,3 +122,28 @@ class MonitoringSettings(VarSettings):
             if value.strip()
             else []
         )
+
+
+class RetentionSettings(VarSettings):
+    """What `python -m monitoring prune` forgets."""
+
+    retention_days: float | None = Field(default=None, gt=0)
+    """`python -m monitoring prune` deletes predictions, and their labels, after so many days. Unset: never."""
+
+    retention_rows: int | None = Field(default=None, ge=1)
+    """It deletes the oldest predictions beyond so many. Unset: none."""
+
+    retention_sample_days: float | None = Field(default=None, gt=0)
+    """After so many days it keeps only a share of the predictions that nobody labelled. Unset: all."""
+
+    retention_sample: float = Field(default=0.1, ge=0, le=1)
+    """That share."""
+
+    retention_text_days: float | None = Field(default=None, gt=0)
+    """After so many days predictions lose their text; label, scores and token count stay. Unset: never."""
+
+    retention_text: Literal["remove", "hash"] = "remove"
+    """What is left of a text then: nothing, or its HMAC-SHA256, by which repeated texts are still known."""
+
+    retention_hash_key: SecretStr | None = None
+    """Secret for that hash."""

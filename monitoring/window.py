@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from monitoring.champion import Champion
 from monitoring.sampling import QueueLabels, answered
@@ -32,11 +32,18 @@ class Window:
     """Confusion table of *all* labelled predictions of the version in the window, not of the sample."""
     queue: QueueLabels | None = None
     """Labelled predictions that the label queue chose, with their probabilities; None where there are none."""
+    redacted: list[LabelledPrediction] = field(default_factory=list)
+    """Of the sample, the ones whose text is gone by the retention policy; where a hash is left, each text once."""
+
+    @property
+    def answers(self) -> list[LabelledPrediction]:
+        """What is compared where no text is needed: labels, confidence."""
+        return [*self.distinct, *self.redacted]
 
     @property
     def repeated(self) -> int:
         """Rows of the sample that repeat another one's text."""
-        return self.sampled - len(self.distinct)
+        return self.sampled - len(self.answers)
 
 
 def read_window(
@@ -50,9 +57,9 @@ def read_window(
     name, version = champion.model.name, champion.model.version
     of_model = store.count(since, until, model_name=name)
     of_version = store.count(since, until, model_name=name, model_version=version)
-    rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version)
+    rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version, redacted=True)
     outcomes = store.outcomes(since, until, model_name=name, model_version=version)
-    distinct = _each_once(rows)
+    distinct = _each_once(row for row in rows if row.redacted_at is None)
     known = set(champion.reference["text"])
     return Window(
         since=since,
@@ -64,6 +71,7 @@ def read_window(
         novel=[row for row in distinct if row.text not in known],
         outcomes=outcomes,
         queue=_queue_labels(store, champion, since, until),
+        redacted=_each_once(row for row in rows if row.redacted_at is not None),
     )
 
 
@@ -97,5 +105,5 @@ def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
     first: dict[str, LabelledPrediction] = {}
     for row in rows:
-        first.setdefault(row.text, row)
+        first.setdefault(row.text or row.id, row)  # of removed texts nobody knows which were the same
     return list(first.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.settings import MonitoringSettings
+from monitoring.settings import MonitoringSettings, RetentionSettings
 from service.settings import ServiceSettings
 from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
 from training.settings import TrainingSettings
@@ -23,6 +23,7 @@ CONCERNS: tuple[type[Settings], ...] = (
     PredictionSettings,
     ServiceSettings,
     MonitoringSettings,
+    RetentionSettings,
     TrainingSettings,
 )
 PAGES = ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]

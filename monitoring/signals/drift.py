@@ -86,7 +86,7 @@ def _comparisons(
         "language": (languages_of(texts), languages_of(live), settings.monitoring_min_language_shift),
         "predicted_label": (
             list(reference["predicted"]),
-            [row.label for row in window.distinct],
+            [row.label for row in window.answers],
             settings.monitoring_min_label_shift,
         ),
     }
@@ -104,7 +104,7 @@ def _comparisons(
     classes = classes_of(reference)
     probabilities = (
         reference_probabilities(reference),
-        logged_probabilities([row.scores for row in window.distinct], classes),
+        logged_probabilities([row.scores for row in window.answers], classes),
     )
     yield Comparison(
         "embedding",
@@ -127,7 +127,7 @@ def _numbers(
         "unseen_words": (vocabulary.unseen_in_reference(), vocabulary.unseen_in(novel)),
         "confidence": (
             reference["confidence"].to_numpy(dtype=float),
-            np.array([row.score for row in window.distinct], dtype=float),
+            np.array([row.score for row in window.answers], dtype=float),
         ),
     } | {name: (before[name].to_numpy(), now[name].to_numpy()) for name in DESCRIPTORS}
 

@@ -20,8 +20,10 @@ from stores.predictions.migrate import migrate
 from stores.predictions.schema import REQUEST_ID_LENGTH, feedback, predictions
 from stores.predictions.storable import storable
 
-_RANDOM_DIGITS_FROM, _RANDOM_DIGITS = 17, 8
+_RANDOM_DIGITS_FROM, RANDOM_DIGITS = 17, 8
 """Where the random part of an id stands (from 1, as SQL counts), and how much of it is looked at."""
+random_digits = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, RANDOM_DIGITS)
+"""Luck that a prediction was born with: no request pattern can bias what is chosen by it."""
 
 
 def new_prediction_id() -> str:
@@ -201,26 +203,25 @@ class PredictionStore:
         model_name: str | None = None,
         model_version: str | None = None,
         source: str = "live",
+        redacted: bool = False,
     ) -> list[LabelledPrediction]:
-        """At most `size` predictions of a window, spread evenly over it; the same ones at every call. Redacted ones
-        are left out: their text is gone.
+        """At most `size` predictions of a window, spread evenly over it; the same ones at every call. Redacted ones,
+        whose text is gone, stand among them only where they are asked for.
 
         Ids end in random digits: the smallest of them are a sample that no request pattern can bias, and that the
         database finds without handing out the rest.
         """
-        wanted = [
-            *_within(since, until, model_name, model_version, source),
-            predictions.c.redacted_at.is_(None),
-        ]
+        wanted = _within(since, until, model_name, model_version, source)
+        if not redacted:
+            wanted.append(predictions.c.redacted_at.is_(None))
         with self.reading() as connection:
             counted = select(func.count()).select_from(predictions).where(*wanted)
             found = int(connection.execute(counted).scalar_one())
         query = _labelled().where(*wanted)
-        luck = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, _RANDOM_DIGITS)
         if found > 2 * size:  # sort a few more than are needed, not all
-            bound = int(16**_RANDOM_DIGITS * 1.5 * size / found)
-            query = query.where(luck <= f"{bound:0{_RANDOM_DIGITS}x}")
-        query = query.order_by(luck, predictions.c.id).limit(size)
+            bound = int(16**RANDOM_DIGITS * 1.5 * size / found)
+            query = query.where(random_digits <= f"{bound:0{RANDOM_DIGITS}x}")
+        query = query.order_by(random_digits, predictions.c.id).limit(size)
         with self.reading() as connection:
             return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
 

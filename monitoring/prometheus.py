@@ -40,6 +40,9 @@ def write_metrics(verdict: Verdict, path: Path) -> None:
             if value is not None:
                 metric.labels(*model, signal.name).set(value)
     accuracy = verdict.accuracy
+    gauge("accuracy_status", "1: breach, 0: within thresholds, -1: too few labels").labels(*model).set(
+        _STATUS[accuracy.status]
+    )
     gauge("labelled", "Predictions in the window whose truth is known").labels(*model).set(accuracy.labelled)
     for name, estimate in (("accuracy", accuracy.accuracy), ("macro_f1", accuracy.macro_f1)):
         if estimate is not None:

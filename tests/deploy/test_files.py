@@ -115,6 +115,31 @@ def test_compose_holds_no_password(compose: dict[str, Any]) -> None:
     assert not re.search(r"(?i)(password|key|keys): +[^$\s]", text)
 
 
+def test_the_cronjob_checks_once_as_nobody_in_particular_and_does_not_repeat_a_breach() -> None:
+    parts = list(yaml.safe_load_all((ROOT / "deploy" / "cronjob.yaml").read_text(encoding="utf-8")))
+    claim, job = parts
+    assert [part["kind"] for part in parts] == ["PersistentVolumeClaim", "CronJob"]
+    spec = job["spec"]["jobTemplate"]["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["values"]) == ("FailJob", [1])
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert pod["restartPolicy"] == "Never", "a failure policy asks for it"
+    dockerfile = (ROOT / "deploy" / "monitoring.Dockerfile").read_text(encoding="utf-8")
+    assert f"USER {pod['securityContext']['runAsUser']}:" in dockerfile
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert f"VAR_DIR={mounts['var']}" in dockerfile
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    # The command is one that the program takes.
+    python, *arguments = container["args"]
+    assert python == "python"
+    run = subprocess.run([sys.executable, *arguments, "--help"], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_the_image_script_explains_itself() -> None:
     run = subprocess.run([ROOT / "deploy" / "image"], capture_output=True, text=True, check=False)
     assert run.returncode == 2

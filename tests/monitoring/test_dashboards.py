@@ -1,0 +1,134 @@
+"""Rules and dashboard ask for what service and monitoring really export: every name, every label, every value of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.monitoring.conftest import House, normal
+from tests.support.engines import face_of, running_engine
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "rules.yaml"
+DASHBOARD = DEPLOY / "grafana" / "champion.json"
+
+_NOT_NAMES = {
+    "sum", "max", "by", "le", "rate", "increase", "changes", "absent", "time", "offset", "histogram_quantile",
+    "label_values",
+}  # fmt: skip
+_STRING = r'"[^"]*"'
+_MATCHERS = re.compile(r"(\w+)\{([^}]*)\}")
+_GROUPS = re.compile(r"\bby \(([^)]*)\)")
+
+Exported = dict[str, set[str]]
+"""Name of a time series → the labels that it has."""
+
+
+def exported(text: str) -> Exported:
+    found: Exported = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+@pytest.fixture
+def series(house: House, tmp_path: Path) -> Exported:
+    """What a service that answered and a check that judged have left."""
+    texts, labels = normal(60)
+    house.answer(texts, labels=labels)
+    checked = (house.check().folder / "monitoring.prom").read_text(encoding="utf-8")
+
+    async def served() -> str:
+        with running_engine(Path(house.classifier.folder), tmp_path / "service") as (engine, _):
+            async with face_of(engine) as client:
+                assert (await client.post("/classify", json={"text": texts[:3]})).status_code == 200
+                return (await client.get("/metrics")).text
+
+    return exported(checked) | exported(asyncio.run(served()))
+
+
+def queries() -> dict[str, str]:
+    """Where a query stands → the query."""
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    found = {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+    board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    for panel in board["panels"]:
+        for target in panel.get("targets", ()):
+            found[f"{panel['title']}, {target['refId']}"] = target["expr"]
+    found |= {
+        item["name"]: item["definition"] for item in board["templating"]["list"] if "definition" in item
+    }
+    return found | {item["name"]: item["expr"] for item in board["annotations"]["list"]}
+
+
+def names(query: str) -> set[str]:
+    """Every name of a time series in a query."""
+    bare = re.sub(r"\[[^\]]*\]", "", re.sub(_STRING, "", query))
+    bare = _GROUPS.sub("", re.sub(r"\{[^}]*\}", "", bare))
+    bare = re.sub(r"label_values\((\w+), \w+\)", r"\1", bare)
+    return set(re.findall(r"[a-zA-Z_]\w*", re.sub(r"\b\d\w*", "", bare))) - _NOT_NAMES
+
+
+def test_every_query_asks_for_what_is_exported(series: Exported) -> None:
+    assert len(queries()) > 30
+    for place, query in queries().items():
+        asked = names(query)
+        assert asked, place
+        assert asked <= set(series), f"{place} asks for {asked - set(series)}"
+        for name, matchers in _MATCHERS.findall(query):
+            labels = set(re.findall(r'(\w+)\s*[!=]~?=?\s*"', matchers))
+            assert labels <= series[name], f"{place}: {name} has no label {labels - series[name]}"
+        for group in _GROUPS.findall(query):
+            labels = set(re.split(r",\s*", group))
+            assert any(labels <= series[name] for name in asked), f"{place}: no label {group}"
+
+
+def test_rules_watch_latency_drift_accuracy_and_silence() -> None:
+    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    by_name = {rule["alert"]: rule for group in rules["groups"] for rule in group["rules"]}
+    for alert, metric in (
+        ("ChampionSlow", "bentoml_service_request_duration_seconds_bucket"),
+        ("ChampionSlowerThanYesterday", "bentoml_service_request_duration_seconds_sum"),
+        ("ChampionTrafficDrifted", "champion_monitoring_signal_status"),
+        ("ChampionAccuracyFell", "champion_monitoring_accuracy_status"),
+        ("ChampionMonitoringSilent", "champion_monitoring_checked_timestamp_seconds"),
+    ):
+        assert metric in names(by_name[alert]["expr"])
+    assert all(rule["labels"]["severity"] in ("page", "ticket") for rule in by_name.values())
+    assert all(rule["annotations"]["summary"] for rule in by_name.values())
+
+
+def test_the_rules_own_test_names_rules_that_are_there() -> None:
+    tests: dict[str, Any] = yaml.safe_load((RULES.parent / "rules.test.yaml").read_text(encoding="utf-8"))
+    assert tests["rule_files"] == [RULES.name]
+    asked = {case["alertname"] for test in tests["tests"] for case in test["alert_rule_test"]}
+    assert asked <= queries().keys()
+    assert len(asked) >= 4
+
+
+def test_the_dashboards_panels_stand_beside_one_another_and_have_their_source() -> None:
+    board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    taken: set[tuple[int, int]] = set()
+    for panel in board["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["datasource"]["uid"] == "${datasource}"
+            assert panel["targets"]
+    ids = [panel["id"] for panel in board["panels"]]
+    assert len(set(ids)) == len(ids)

@@ -11,8 +11,10 @@ import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.precision import Precision, load_fastest
 from classifier.predictor import Classifier
 
 
@@ -47,13 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--batch-tokens", type=int, default=DEFAULT_BATCH_TOKENS, help="padded tokens of one batch"
     )
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto",
+        help="of a bundle that holds float32 and int8: one of them, or the faster (default)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, default=512, help="texts to read at most")
     given = parser.parse_args(arguments)
     lines = given.texts.read_text(encoding="utf-8").splitlines()[: given.limit]
     texts = [json.loads(line)["text"] for line in lines]
-    classifier = Classifier.load(given.bundle, threads=given.threads)
+    chosen = load_fastest(
+        given.bundle, threads=given.threads, precision=given.precision, batch_tokens=given.batch_tokens
+    )
+    classifier = chosen.classifier
     classifier.predict(texts[:32])  # the first batches allocate
     figures = {
+        "file": classifier.description.model_file,
         "texts": len(texts),
         "texts_per_second": round(texts_per_second(classifier, texts, batch_tokens=given.batch_tokens), 2),
         "milliseconds_a_text": round(milliseconds_a_text(classifier, texts[:50]), 3),

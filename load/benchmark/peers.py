@@ -41,6 +41,12 @@ class Peer:
 def peers(material: Material, folder: Path) -> dict[str, Peer]:
     """Everybody by a short name; `folder` is for what has to be made first."""
     saved = folder / "mlflow-transformers"
+    ours = {
+        "MODEL_URI": str(material.bundle),
+        # What is asked again is known; the others know nothing, so neither does it.
+        "CACHE_BYTES": "0",
+        "THREADS": str(material.threads),
+    }
     return {
         "champion": Peer(
             "Champion",
@@ -49,13 +55,17 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
             lambda text: {"text": text},
             lambda answer: str(answer["predictions"][0]["label"]),
             "/readyz",
-            {
-                "MODEL_URI": str(material.bundle),
-                "VAR_DIR": str(folder / "champion"),
-                # What is asked again is known; the others know nothing, so neither does it.
-                "CACHE_BYTES": "0",
-                "THREADS": str(material.threads),
-            },
+            {**ours, "VAR_DIR": str(folder / "champion")},
+            metrics="/metrics",
+        ),
+        "float32": Peer(
+            "Champion, float32",
+            lambda port: [_BENTOML, "serve", "--host", "127.0.0.1", "--port", str(port)],
+            "/classify",
+            lambda text: {"text": text},
+            lambda answer: str(answer["predictions"][0]["label"]),
+            "/readyz",
+            {**ours, "VAR_DIR": str(folder / "float32"), "PRECISION": "float32"},
             metrics="/metrics",
         ),
         "fastapi": Peer(

@@ -56,6 +56,8 @@ class Results:
     starts: list[Start] = field(default_factory=list)
     ceilings: list[tuple[int, str, float]] = field(default_factory=list)
     """(round, kind of texts, texts a second) of the classifier in-process."""
+    calls: list[tuple[int, str, float]] = field(default_factory=list)
+    """(round, kind of texts, milliseconds) of one text by itself, in-process."""
     failures: dict[str, str] = field(default_factory=dict)
     """Peer → why it could not take part."""
 
@@ -87,6 +89,10 @@ class Results:
     def ceiling(self, kind: str) -> float:
         """Median texts a second in-process; 0 where it was not measured."""
         return median(rate for _, found, rate in self.ceilings if found == kind)
+
+    def call(self, kind: str) -> float:
+        """Median milliseconds of one text in-process; 0 where it was not measured."""
+        return median(milliseconds for _, found, milliseconds in self.calls if found == kind)
 
     def write(self, path: Path) -> None:
         """All of it as JSON."""

@@ -19,7 +19,7 @@ from load.benchmark.peers import Peer, peers
 from load.benchmark.results import Results, Start
 from load.benchmark.starting import DidNotStart, Running, started
 
-OURS = "champion"
+OURS, OURS_FLOAT32 = "champion", "float32"
 OPEN = "open-mixed"
 _ROOT = Path(__file__).parents[2]
 _WARM_UP_SECONDS = 2.0
@@ -87,7 +87,9 @@ def run(plan: Plan, material: Material, folder: Path, say: Callable[[str], None]
         if plan.ceiling:
             say(f"round {round_} of {plan.rounds}: the classifier in-process")
             for kind in ("mixed", *plan.kinds):
-                results.ceilings.append((round_, kind, _ceiling(material, kinds[kind], folder)))
+                rate, milliseconds = _ceiling(material, kinds[kind], folder)
+                results.ceilings.append((round_, kind, rate))
+                results.calls.append((round_, kind, milliseconds))
     if plan.open_loop:
         _open_loops(plan, everybody, material, kinds["mixed"], folder, results, say)
     return results
@@ -132,8 +134,8 @@ def _open_loops(
 ) -> None:
     """Every server at half of the rate that the best peer reached: the same load for all."""
     most = closed_name(max(plan.clients), "mixed")
-    ours = everybody[OURS].name if OURS in everybody else None
-    capacities = [results.rate_of(name, most) for name in results.peers() if name != ours]
+    ours = {everybody[name].name for name in (OURS, OURS_FLOAT32) if name in everybody}
+    capacities = [results.rate_of(name, most) for name in results.peers() if name not in ours]
     results.rate = 0.5 * max(capacities or [results.rate_of(name, most) for name in results.peers()])
     for round_ in range(1, plan.rounds + 1):
         for name, peer in everybody.items():
@@ -162,15 +164,16 @@ def _prepare(peer: Peer, material: Material, log: Path, results: Results) -> Non
         results.failures[peer.name] = f"it could not be prepared: see {log}"
 
 
-def _ceiling(material: Material, texts: Sequence[str], folder: Path) -> float:
-    """Texts a second of the bundle in-process, on length-sorted batches."""
+def _ceiling(material: Material, texts: Sequence[str], folder: Path) -> tuple[float, float]:
+    """The bundle in-process: texts a second in length-sorted batches, and milliseconds of one text by itself."""
     path = folder / "ceiling.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
     command = [sys.executable, "-m", "classifier.throughput", str(material.bundle), str(path)]
     done = subprocess.run(
         [*command, "--threads", str(material.threads)], cwd=_ROOT, capture_output=True, text=True, check=True
     )
-    return float(json.loads(done.stdout)["texts_per_second"])
+    figures = json.loads(done.stdout)
+    return float(figures["texts_per_second"]), float(figures["milliseconds_a_text"])
 
 
 def _padding(url: str) -> float | None:

@@ -52,8 +52,9 @@ def _closed(results: Results, ours: str) -> list[str]:
             ]
             lines.append(f"| {' | '.join(cells)} |")
         if ceiling := results.ceiling(kind):
+            call = f"{results.call(kind):.0f}" if clients == "1" else "–"
             lines.append(
-                f"| *the classifier in-process* | {ceiling:.1f} | – | – | – | – | {own / ceiling:.2f} |"
+                f"| *the classifier in-process* | {ceiling:.1f} | {call} | – | – | – | {own / ceiling:.2f} |"
             )
         lines.append("")
     return lines

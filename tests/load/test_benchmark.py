@@ -79,6 +79,7 @@ def known() -> Results:
             results.add(peer, OPEN, round_, seen(15, 40, failed=round_ - 1))
             results.starts.append(Start(peer, round_, 4.0, 400.0, 1.0, 0.07 if peer == "Champion" else None))
         results.ceilings.append((round_, "mixed", 100.0 * factor))
+        results.calls.append((round_, "mixed", 9.0 / factor))
     return results
 
 
@@ -115,6 +116,7 @@ def test_the_tables_hold_medians_ratios_and_what_each_takes():
     assert "| Champion | 90.0 | 11 | 11 | 11 | 0 | – |" in words
     assert "| FastAPI + pipeline | 30.0 | 33 | 33 | 33 | 0 | 3.00 |" in words
     assert "| *the classifier in-process* | 100.0 | – | – | – | – | 0.90 |" in words
+    assert "| *the classifier in-process* | 100.0 | 9 | – | – | – | 0.90 |" in words
     assert "### 15.0 requests a second" in words
     assert "| Champion | 40 | 40 | 40 | 3 |" in words
     assert "| Champion | 4.0 | 400 | 7% | 100% |" in words
@@ -173,6 +175,7 @@ def test_a_round_with_two_servers_on_the_same_weights(tmp_path):
     assert ours.padding is not None
     assert 0 <= ours.padding < 1
     assert {kind for _, kind, rate in results.ceilings if rate > 0} == {"mixed", "short"}
+    assert {kind for _, kind, milliseconds in results.calls if milliseconds > 0} == {"mixed", "short"}
     assert any(re.search("round 1 of 1", words) for words in said)
 
     broken = peers(material, tmp_path)["champion"]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from load.benchmark.starting import DidNotStart, started
 from load.benchmark.table import markdown
 from load.floor import verdict
 from tests.support.bundles import bbc_part
+from tests.support.loopback import Quiet, loopback
 from tests.support.networks import MAX_LENGTH, sealed_network_bundle
 
 
@@ -34,11 +33,11 @@ def echo(*, pause: float = 0.0, every_third_fails: bool = False) -> Iterator[tup
     asked: list[dict] = []
     turn = count(1)  # handed out whole, whichever thread asks
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            body = self.body()
             asked.append(json.loads(body))
             number = next(turn)
             time.sleep(pause)
@@ -47,18 +46,8 @@ def echo(*, pause: float = 0.0, every_third_fails: bool = False) -> Iterator[tup
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback(Handler) as address:
+        yield f"{address}/", asked
 
 
 def seen(rate: float, milliseconds: float, *, failed: int = 0) -> Observed:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.support.engines import face_of, running_engine
+from tests.support.loopback import Quiet, loopback
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SECRET = "The minister's secret resigned on Monday."
@@ -21,25 +20,15 @@ def collector() -> Iterator[tuple[str, list[bytes]]]:
     """An HTTP server that keeps what it is sent."""
     received: list[bytes] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             assert self.path == "/v1/traces"
-            received.append(self.rfile.read(int(self.headers["content-length"])))
+            received.append(self.body())
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_args: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", received
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with loopback(Handler) as address:
+        yield address, received
 
 
 def test_a_request_is_one_span_with_a_child_a_stage(bundle, tmp_path):

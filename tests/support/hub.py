@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support.loopback import Quiet, loopback
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class _Hub(BaseHTTPRequestHandler):
+class _Hub(Quiet):
     protocol_version = "HTTP/1.1"
     root: Path
 
@@ -30,8 +30,7 @@ class _Hub(BaseHTTPRequestHandler):
         self._answer(body=True)
 
     def do_POST(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
-        form = self.rfile.read(length).decode()
+        form = self.body().decode()
         wanted = json.loads(form)["paths"] if form.startswith("{") else parse_qs(form).get("paths", [])
         kind, repository, rest = self._repository(urlsplit(self.path).path.removeprefix("/api"))
         folder = self.root / kind / repository
@@ -39,9 +38,6 @@ class _Hub(BaseHTTPRequestHandler):
             self._json([entry for entry in _entries(folder) if entry["path"] in wanted])
         else:
             self._missing("RepoNotFound")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
 
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
@@ -136,13 +132,5 @@ def _stands_in(place: Path, path: Path, whole: bool) -> bool:
 @contextmanager
 def hub(root: Path) -> Iterator[str]:
     """Serve the repositories under `root` on a free loopback port; yields the address for HF_ENDPOINT."""
-    handler = type("Hub", (_Hub,), {"root": root})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with loopback(type("Hub", (_Hub,), {"root": root})) as address:
+        yield address

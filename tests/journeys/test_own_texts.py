@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from stores.models import ModelRegistry
@@ -18,7 +13,8 @@ from stores.predictions import PredictionStore
 from stores.settings import PredictionSettings, TrackingSettings
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_part
-from tests.support.servers import Server, serving
+from tests.support.clients import clients, wait_for_version
+from tests.support.servers import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.journey, pytest.mark.timeout(600)]
 
@@ -94,39 +90,3 @@ def test_from_a_csv_to_a_champion_that_is_replaced_and_restored(tmp_path: Path) 
     for version in registry.versions():
         assert any("gate" in name or "decision" in name for name in version.tags), version.tags
         assert json.dumps(version.tags)
-
-
-@contextmanager
-def clients(server: Server, count: int = 3) -> Iterator[Counter[tuple[int, str]]]:
-    """Clients that classify without a pause until the block ends; counts (status, version) of the answers."""
-    answers: Counter[tuple[int, str]] = Counter()
-    lock, over = threading.Lock(), threading.Event()
-
-    def work() -> None:
-        with httpx.Client(base_url=server.address, timeout=30) as client:
-            while not over.is_set():
-                response = client.post("/classify", json={"text": "The minister spoke about the new tax."})
-                version = response.json().get("model", {}).get("version", "none")
-                with lock:
-                    answers[response.status_code, version] += 1
-                over.wait(0.02)
-
-    threads = [threading.Thread(target=work) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answers
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
-
-
-def wait_for_version(server: Server, version: str) -> None:
-    """Until `GET /model` tells that `version` is served."""
-    over = threading.Event()
-    for _ in range(240):
-        if httpx.get(f"{server.address}/model", timeout=30).json()["version"] == version:
-            return
-        over.wait(0.25)
-    raise AssertionError(f"version {version} was not served within a minute: {server.lines()[-5:]}")

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import shutil
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mlflow
 from rich.console import Console
@@ -16,60 +12,34 @@ from rich.markdown import Markdown
 from rich.progress import Progress
 from rich.table import Table
 
-from classifier import Classifier, seal_bundle
-from classifier.reference import reference_frame, write_reference
-from stores.models import ModelRegistry, RegisteredModel, tags_of
-from stores.settings import SigningSettings, TrackingSettings
-from training.behaviour.running import behave
-from training.candidates.kinds import Candidate
-from training.candidates.trained import Trained, Workplace
-from training.candidates.training import train_candidate
-from training.data import Part, Splits, load_data, split_data
+from stores.models import ModelRegistry, tags_of
+from stores.settings import TrackingSettings
+from training.data import Splits, load_data, split_data
 from training.distillation.teacher import pinned_teachers
 from training.distillation.verdict import write_student_sentences
 from training.error_analysis.label_errors import probable_label_errors, write_label_errors
-from training.error_analysis.report import write_error_analysis
-from training.errors import CheckpointRefused, NoCandidateLeft
+from training.errors import NoCandidateLeft
 from training.experiment import Experiment
-from training.gate.contenders import current_champion
-from training.gate.decision import Decision, decide
-from training.gate.page import write_gate_pages
-from training.judging import Judged, judge
+from training.judging import Judged
 from training.logs import fields
+from training.outcome import Outcome
 from training.progress import training_progress
+from training.registering import at_the_gate, register
 from training.report import (
     baseline_sentences,
     closing_table,
     smoke_sentences,
-    write_bundle_report,
     write_conclusion,
-    write_json,
     write_run_report,
 )
-from training.resuming import RunFolder, keep_trained, run_folder, trained_before
-from training.settings import TrainingSettings
-from training.tracking import RECORDS, close_broken_off, flat, log_data, log_inputs, log_records, log_report
+from training.resuming import RunFolder, run_folder
+from training.tracking import close_broken_off, log_data, log_report
+from training.trying import try_candidate
 
 if TYPE_CHECKING:
     from optuna import Study  # only an experiment with a search needs it
 
-_GOLDEN_LENGTH = 400
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class Outcome:
-    """What a run left behind."""
-
-    run_id: str
-    report: Path
-    """Folder of pictures and figures."""
-    judged: list[Judged] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Candidate → why it failed."""
-    winner: str = ""
-    version: RegisteredModel | None = None
-    decision: Decision | None = None
 
 
 def run_experiment(experiment: Experiment, *, console: Console | None = None, fresh: bool = False) -> Outcome:
@@ -125,7 +95,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         study: Study | None = None
         with training_progress(console) as progress:
             for name in experiment.candidates:
-                _try_candidate(name, experiment, splits, registry, folder, progress, outcome)
+                try_candidate(name, experiment, splits, registry, folder, progress, outcome)
             if experiment.search:
                 experiment, study = _searched(experiment, splits, registry, folder, progress, outcome)
         winner = _winner(experiment, outcome)
@@ -149,8 +119,8 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         if conclusion := write_conclusion(report, experiment, outcome.judged, winner, splits):
             console.print(Markdown(conclusion))
         console.print(_look_for_label_errors(experiment, winner, splits, report), highlight=False)
-        outcome.decision = _at_the_gate(experiment, winner, splits, registry, report)
-        outcome.version = _register(experiment, winner, splits, registry, outcome)
+        outcome.decision = at_the_gate(experiment, winner, splits, registry, report)
+        outcome.version = register(experiment, winner, splits, registry, outcome)
         log_report(report)
         log.info(
             "registered",
@@ -173,93 +143,6 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
     return outcome
 
 
-def _try_candidate(
-    name: str,
-    experiment: Experiment,
-    splits: Splits,
-    registry: ModelRegistry,
-    folder: RunFolder,
-    progress: Progress,
-    outcome: Outcome,
-) -> None:
-    """Train and judge one candidate in a nested run; a failure is recorded and loses nobody else's results."""
-    config = experiment.candidates[name]
-    settings = TrainingSettings()
-    scratch = folder.candidate(name, config, splits, experiment.seed)
-    workplace = Workplace(
-        name, scratch / "bundle", scratch, experiment.seed, progress, registry,
-        siblings={item.name: item.bundle for item in outcome.judged},
-        records=folder.report / RECORDS / name,
-        tokens=settings.tokens,
-        resume=True,
-        signing_key=settings.checkpoint_key,
-    )  # fmt: skip
-    workplace.bundle.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
-    log.info("candidate_started", extra=fields(candidate=name, kind=config.kind))
-    try:
-        with registry.run(experiment.name, name, nested=True):
-            mlflow.set_tags(
-                {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
-            )
-            mlflow.set_tags(experiment.smoke_tags())
-            if phase := experiment.phase_of(name):
-                mlflow.set_tag("phase", phase)
-            mlflow.log_params(flat(config.model_dump(exclude={"note"})))
-            log_inputs(splits, experiment)
-            try:
-                try:
-                    trained = _trained(config, splits, workplace)
-                finally:
-                    log_records(workplace)
-                pictures = outcome.report / name
-                judged = judge(
-                    name, trained, splits, workplace.bundle, pictures, experiment.gate, seed=experiment.seed
-                )
-            except Exception as error:
-                mlflow.set_tag("failure", f"{type(error).__name__}: {error}"[:5000])
-                raise
-            write_error_analysis(
-                pictures, judged, splits.test, experiment.analysis, experiment.gate.confidence
-            )
-            mlflow.log_metrics(judged.metrics())
-            mlflow.log_artifacts(str(pictures), "pictures")
-    except Exception as error:  # whatever it is: hours of the other candidates' training hang on it
-        outcome.failed[name] = f"{type(error).__name__}: {error}"
-        log.exception("candidate_failed", extra=fields(candidate=name))
-        progress.console.print(f"[red]{name} failed:[/] {error}", highlight=False)
-        if not isinstance(error, CheckpointRefused):  # it is for its owner to look at
-            shutil.rmtree(workplace.scratch, ignore_errors=True)
-    else:
-        outcome.judged.append(judged)
-        log.info(
-            "candidate_judged",
-            extra=fields(
-                candidate=name,
-                validation_macro_f1=round(judged.validation.macro_f1.value, 4),
-                test_macro_f1=round(judged.test.macro_f1.value, 4),
-                seconds=round(time.monotonic() - started, 1),
-            ),
-        )
-
-
-def _trained(config: Candidate, splits: Splits, workplace: Workplace) -> Trained:
-    """Train a candidate, unless it was trained before the run was broken off."""
-    before = trained_before(workplace)
-    if before is None:
-        trained = train_candidate(config, splits, workplace)
-        keep_trained(workplace, trained)
-        return trained
-    workplace.progress.console.print(
-        f"{workplace.name}: was trained before the run was broken off", highlight=False
-    )
-    if before.history.log:
-        from training.finetuning.following import log_to_mlflow  # torch takes seconds to import
-
-        log_to_mlflow(before.history.log)
-    return before
-
-
 def _searched(
     experiment: Experiment,
     splits: Splits,
@@ -278,7 +161,7 @@ def _searched(
     )  # fmt: skip
     for name in experiment.candidates:
         if name not in known:
-            _try_candidate(name, experiment, splits, registry, folder, progress, outcome)
+            try_candidate(name, experiment, splits, registry, folder, progress, outcome)
     return experiment, study
 
 
@@ -316,94 +199,3 @@ def _look_for_label_errors(experiment: Experiment, winner: Judged, splits: Split
     write_label_errors(report / "label_errors.csv", errors)
     said = ", ".join(f"{count} in {part}" for part, count in counts.items())
     return f"{len(errors)} labels look wrong ({said}): label_errors.csv in the report lists them for a person to check."
-
-
-def _at_the_gate(
-    experiment: Experiment, winner: Judged, splits: Splits, registry: ModelRegistry, report: Path
-) -> Decision:
-    """Try the winner's behaviour, compare it with the champion, and write the page that shows both."""
-    classifier = Classifier.load(winner.bundle, verify=False)
-    behaviour = behave(classifier, splits.train, splits.test, experiment.behaviour, seed=experiment.seed)
-    mlflow.log_metrics(behaviour.metrics())
-    champion = current_champion(registry, splits, signing_key=SigningSettings().key)
-    decision = decide(
-        winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed, behaviour=behaviour
-    )
-    own, travelling = report / "gate.html", winner.bundle / "report" / "gate.html"
-    write_gate_pages(
-        {own: True, travelling: experiment.analysis.texts_in_bundle},
-        experiment.name,
-        winner,
-        decision,
-        champion,
-        behaviour,
-        splits.test,
-        experiment.gate,
-    )
-    write_json(report / "behaviour.json", behaviour.as_dict(texts=True))
-    return decision
-
-
-def _register(
-    experiment: Experiment, winner: Judged, splits: Splits, registry: ModelRegistry, outcome: Outcome
-) -> RegisteredModel:
-    """Seal the winner's bundle, log it, register it, and give it the alias that the gate decided on."""
-    assert outcome.decision is not None
-    bundle, decision = winner.bundle, outcome.decision
-    frame = reference_frame(
-        splits.test.texts,
-        splits.test.labels,
-        winner.test_predictions,
-        winner.description.labels,
-        origins=splits.test.origins if splits.test.live else None,
-    )
-    write_reference(bundle, frame)
-    write_bundle_report(bundle, outcome.report, experiment, winner, decision)
-    seal_bundle(
-        bundle,
-        winner.description,
-        golden_texts=_golden_texts(splits.validation),
-        data={
-            "source": splits.report.source,
-            "fingerprint": splits.fingerprint,
-            "train_fingerprint": splits.train.fingerprint,
-            "test_fingerprint": splits.test.fingerprint,
-            "experiment": experiment.name,
-            "seed": experiment.seed,
-            **splits.report.live_facts(),
-            **experiment.smoke_tags(),
-        },
-        signing_key=SigningSettings().key,
-    )
-    facts: dict[str, Any] = {
-        "experiment": experiment.name,
-        "candidate": winner.name,
-        "data": splits.fingerprint,
-        "config": hashlib.sha256(experiment.as_yaml().encode()).hexdigest(),
-        "seed": experiment.seed,
-        "validation_macro_f1": winner.validation.macro_f1.value,
-        "test_macro_f1": winner.test.macro_f1.value,
-        "test_macro_f1_low": winner.test.macro_f1.low,
-        "test_macro_f1_high": winner.test.macro_f1.high,
-        "test_accuracy": winner.test.accuracy.value,
-        "test_calibration_error": winner.test.calibration_error.value,
-        "megabytes": winner.megabytes,
-        "milliseconds_a_text": winner.milliseconds,
-        "milliseconds_a_text_p95": winner.cost.milliseconds_p95,
-        **splits.report.live_facts(),
-        **({"live_test_accuracy": winner.live.accuracy.value} if winner.live else {}),
-    }
-    tags = {**tags_of(facts), **experiment.smoke_tags(), **decision.tags()}
-    version = registry.register(registry.log_bundle(bundle), tags=tags)
-    mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
-    mlflow.set_tags({"winner": winner.name, "version": version.version, **decision.tags()})
-    mlflow.log_text(decision.as_markdown(winner.name, experiment.name), "decision.md")
-    return (registry.promote if decision.promoted else registry.challenge)(version.version)
-
-
-def _golden_texts(validation: Part) -> list[str]:
-    """One text a label, cut short: they travel with the model."""
-    first: dict[str, str] = {}
-    for text, label in validation:
-        first.setdefault(label, text[:_GOLDEN_LENGTH])
-    return [first[label] for label in sorted(first)]

@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from training.experiment import Experiment, load_experiment
-from training.run import Outcome, run_experiment
+from training.outcome import Outcome
+from training.run import run_experiment
 
 TINY = (
     "data.limit=120",

@@ -17,7 +17,8 @@ from tests.training.conftest import environment
 from training.candidates.config import NetworkConfig
 from training.data import DataConfig
 from training.experiment import Experiment, experiment_files, load_experiment
-from training.run import Outcome, run_experiment
+from training.outcome import Outcome
+from training.run import run_experiment
 from training.smoke import LAYOUT, TEACHER
 
 _CANDIDATES = 2

@@ -17,7 +17,8 @@ from stores.settings import TrackingSettings
 from tests.training.conftest import environment
 from training.data import load_data, split_data
 from training.experiment import Experiment, load_experiment
-from training.run import Outcome, run_experiment
+from training.outcome import Outcome
+from training.run import run_experiment
 from training.search.searching import search
 
 SMALL = """

@@ -126,6 +126,16 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
             f"{window.other_versions} predictions of other versions of {champion.model.name} stand in the window; "
             "only those of the watched version were looked at."
         )
+    if window.ahead:
+        notes.append(
+            f"{window.ahead} predictions are dated in the future: the clock of a service is wrong, or this one's. "
+            "No window that ends now has them."
+        )
+    if accuracy.mean_lag_seconds is not None and accuracy.mean_lag_seconds < 0:
+        notes.append(
+            "Labels are dated before the predictions that they are of: the clocks of those who write them differ, and "
+            "the lag of labels means nothing."
+        )
     if window.sampled < window.predictions:
         notes.append(f"{window.sampled} of {window.predictions} predictions were sampled.")
     if window.redacted:

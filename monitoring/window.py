@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,10 @@ from monitoring.champion import Champion
 from monitoring.sampling import QueueLabels, answered
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
 from stores.predictions.queue import LabelQueue
+
+_CLOCKS_APART = 60.0
+"""Seconds by which two machines' clocks may differ."""
+_FOREVER = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class Window:
     """Labelled predictions that the label queue chose, with their probabilities; None where there are none."""
     redacted: list[LabelledPrediction] = field(default_factory=list)
     """Of the sample, the ones whose text is gone by the retention policy; where a hash is left, each text once."""
+    ahead: int = 0
+    """Predictions of the model that are dated in the future, where no window looks for them."""
 
     @property
     def answers(self) -> list[LabelledPrediction]:
@@ -55,10 +62,11 @@ def read_window(
         PredictionStoreError: the store cannot be read.
     """
     name, version = champion.model.name, champion.model.version
-    of_model = store.count(since, until, model_name=name)
-    of_version = store.count(since, until, model_name=name, model_version=version)
     rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version, redacted=True)
     outcomes = store.outcomes(since, until, model_name=name, model_version=version)
+    # Last, since the service goes on writing: no more can be read than were counted.
+    of_version = store.count(since, until, model_name=name, model_version=version)
+    of_model = store.count(since, until, model_name=name)
     distinct = _each_once(row for row in rows if row.redacted_at is None)
     known = set(champion.reference["text"])
     return Window(
@@ -72,6 +80,7 @@ def read_window(
         outcomes=outcomes,
         queue=_queue_labels(store, champion, since, until),
         redacted=_each_once(row for row in rows if row.redacted_at is not None),
+        ahead=store.count(max(until, time.time() + _CLOCKS_APART), _FOREVER, model_name=name),
     )
 
 
@@ -105,5 +114,6 @@ def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
     first: dict[str, LabelledPrediction] = {}
     for row in rows:
-        first.setdefault(row.text or row.id, row)  # of removed texts nobody knows which were the same
+        # Of removed texts nobody knows which were the same.
+        first.setdefault(row.id if row.redacted_at is not None and not row.text else row.text, row)
     return list(first.values())

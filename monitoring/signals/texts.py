@@ -42,7 +42,7 @@ def describe(texts: Sequence[str]) -> pd.DataFrame:
     """One row a text, one float column a descriptor; computed by Evidently."""
     from evidently import DataDefinition, Dataset
 
-    frame = pd.DataFrame({"text": list(texts)})
+    frame = pd.DataFrame({"text": [text or " " for text in texts]})  # Evidently divides by the length
     if frame.empty:  # Evidently refuses
         return pd.DataFrame(columns=list(DESCRIPTORS), dtype=float)
     with numpy_state_kept():

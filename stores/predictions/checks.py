@@ -131,7 +131,8 @@ class CheckLog:
                 except IntegrityError:  # another process was first
                     return None
                 return NOTHING_TOLD
-            if found.claimed_until > now:
+            # A claim beyond a lease from now was made before the clock was set back; its owner is long gone.
+            if now < found.claimed_until <= now + lease:
                 return None
             connection.execute(update(alert_states).where(row).values(claimed_until=now + lease))
             return Told(found.status, tuple(found.reasons), found.told_at)

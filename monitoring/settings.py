@@ -28,7 +28,8 @@ class MonitoringSettings(VarSettings):
     """Distinct texts below which drift is not judged."""
 
     monitoring_max_texts: int = Field(default=2000, ge=100)
-    """Predictions of a window that are read; more are sampled, so that cost does not grow with traffic."""
+    """Predictions of a window, and texts of the reference, that are compared; more are sampled, so that cost does not
+    grow with traffic."""
 
     monitoring_min_numeric_shift: float = Field(default=0.1, ge=0)
     """Effect floor of numeric signals: Wasserstein distance in standard deviations of the reference."""

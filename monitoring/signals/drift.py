@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,15 +24,23 @@ from monitoring.signals.texts import DESCRIPTORS, Vocabulary, describe
 from monitoring.verdict import Drift, Signal
 from monitoring.window import Window
 
+_SEED = 20
+"""Every check is held against the same part of a large reference."""
+
+_DEAR_TEXTS = 500
+"""Texts of each side whose language is guessed, which costs as much as all else that is measured of a text."""
+
 
 def measure_drift(
     reference: pd.DataFrame, window: Window, settings: MonitoringSettings, rng: np.random.Generator
 ) -> tuple[Drift, list[Comparison]]:
-    """Judge a window against the reference.
+    """Judge a window against the reference, of which no more is read than of a window.
 
     Returns:
         The judgement, and both sides' values of every signal for pictures.
     """
+    if len(reference) > settings.monitoring_max_texts:
+        reference = reference.sample(settings.monitoring_max_texts, random_state=_SEED)
     found = {item.name: item for item in _comparisons(reference, window, settings, rng)}
     comparisons = [found[name] for name in TITLES]
     for item in comparisons:
@@ -83,7 +92,11 @@ def _comparisons(
         )
     live = [row.text for row in window.distinct]
     mixes = {
-        "language": (languages_of(texts), languages_of(live), settings.monitoring_min_language_shift),
+        "language": (
+            languages_of(_some(texts)),
+            languages_of(_some(live)),
+            settings.monitoring_min_language_shift,
+        ),
         "predicted_label": (
             list(reference["predicted"]),
             [row.label for row in window.answers],
@@ -116,6 +129,11 @@ def _comparisons(
         lambda: _embedding_score(*probabilities, draws),
         classes,
     )
+
+
+def _some(texts: list[str]) -> list[str]:
+    """An even part of the texts, for what is dear to find out of each."""
+    return texts[:: math.ceil(len(texts) / _DEAR_TEXTS) or 1]
 
 
 def _numbers(

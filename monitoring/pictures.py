@@ -41,7 +41,7 @@ def overview_picture(drift: Drift) -> str | None:
     if not judged:
         return None
     ratios = [share_of_threshold(s.value or 0.0, s.threshold or 1.0, s.name) for s in judged]
-    figure, axes = _figure(6.4, 0.42 * len(judged) + 0.9)
+    figure, axes = new_figure(6.4, 0.42 * len(judged) + 0.9)
     places = np.arange(len(judged))[::-1]
     colours = [BREACH_COLOUR if s.status == "breach" else WINDOW_COLOUR for s in judged]
     longest = max(2.0, min(6.0, max(ratios)))
@@ -62,14 +62,14 @@ def overview_picture(drift: Drift) -> str | None:
     axes.tick_params(axis="y", length=0, labelcolor="#0f172a")
     axes.set_xlim(0, longest * 1.09)
     axes.set_xlabel("size of the change, as a multiple of its threshold")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def signal_picture(item: Comparison) -> str:
     """Distribution of one signal in the reference and in the window."""
-    figure, axes = _figure(4.2, 2.3)
+    figure, axes = new_figure(4.2, 2.3)
     {"mix": _draw_mix, "points": _draw_means, "numbers": _draw_histograms}[item.kind](axes, item)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def classes_picture(accuracy: Accuracy) -> str | None:
@@ -77,7 +77,7 @@ def classes_picture(accuracy: Accuracy) -> str | None:
     scored = [score for score in accuracy.classes if score.f1 is not None]
     if not scored:
         return None
-    figure, axes = _figure(6.4, 0.42 * len(scored) + 0.9)
+    figure, axes = new_figure(6.4, 0.42 * len(scored) + 0.9)
     places = np.arange(len(scored))[::-1]
     for place, score in zip(places, scored, strict=True):
         assert score.f1 is not None
@@ -93,7 +93,7 @@ def classes_picture(accuracy: Accuracy) -> str | None:
     axes.set_ylim(-0.6, len(scored) - 0.4)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("F1 with its interval; grey mark: at registration")
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def share_of_threshold(value: float, threshold: float, name: str) -> float:
@@ -156,13 +156,15 @@ def _draw_pairs(axes: Axes, names: Sequence[str], before: Floats, now: Floats) -
     )
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure of so many inches, in the style of every picture here."""
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = Figure(figsize=(width, height), layout="constrained")  # not pyplot: it keeps figures
         return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure) -> str:
+def as_svg(figure: Figure) -> str:
+    """The figure as the address of an image that stands in the page itself."""
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from monitoring.embedding_map import map_picture
 from monitoring.pictures import classes_picture, overview_picture, signal_pictures
 from monitoring.signals.comparison import Comparison
 from monitoring.verdict import Estimate, Verdict
@@ -68,6 +69,7 @@ def render_report(
         headline=HEADLINES[verdict.status],
         overview=overview_picture(verdict.drift),
         pictures=signal_pictures(comparisons),
+        map=map_picture(comparisons),
         classes=classes_picture(verdict.accuracy),
         more=more,
         less=less,

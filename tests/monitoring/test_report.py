@@ -35,7 +35,7 @@ def test_the_page_opens_with_the_verdict_and_needs_no_network(house: House, brow
     assert complaints == []
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     broken = "[...document.images].filter(image => image.naturalWidth === 0).length"
-    assert page.evaluate("document.images.length") == 12  # overview, ten signals, classes
+    assert page.evaluate("document.images.length") == 13  # overview, ten signals, map, classes
     assert page.evaluate(broken) == 0
     assert page.evaluate("[...document.images].every(image => image.alt)")
     page.click("text=Evidently's report")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -53,6 +54,8 @@ def started(peer: Peer, material: Material, log: Path) -> Iterator[Running]:
     port = _free_port()
     environment = {
         **os.environ,
+        # Who was not started from an activated environment finds its programs all the same: MLflow calls uvicorn.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "WEIGHTS": str(material.weights),
         "MAX_LENGTH": str(material.max_length),
         "THREADS": str(material.threads),

@@ -48,25 +48,9 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
         "THREADS": str(material.threads),
     }
     return {
-        "champion": Peer(
-            "Champion",
-            lambda port: [_BENTOML, "serve", "--host", "127.0.0.1", "--port", str(port)],
-            "/classify",
-            lambda text: {"text": text},
-            lambda answer: str(answer["predictions"][0]["label"]),
-            "/readyz",
-            {**ours, "VAR_DIR": str(folder / "champion")},
-            metrics="/metrics",
-        ),
-        "float32": Peer(
-            "Champion, float32",
-            lambda port: [_BENTOML, "serve", "--host", "127.0.0.1", "--port", str(port)],
-            "/classify",
-            lambda text: {"text": text},
-            lambda answer: str(answer["predictions"][0]["label"]),
-            "/readyz",
-            {**ours, "VAR_DIR": str(folder / "float32"), "PRECISION": "float32"},
-            metrics="/metrics",
+        "champion": _ours("Champion", {**ours, "VAR_DIR": str(folder / "champion")}),
+        "float32": _ours(
+            "Champion, float32", {**ours, "VAR_DIR": str(folder / "float32"), "PRECISION": "float32"}
         ),
         "fastapi": Peer(
             "FastAPI + pipeline",
@@ -121,6 +105,19 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
             "/ping",
         ),
     }  # fmt: skip
+
+
+def _ours(name: str, environment: Mapping[str, str]) -> Peer:
+    return Peer(
+        name,
+        lambda port: [_BENTOML, "serve", "--host", "127.0.0.1", "--port", str(port)],
+        "/classify",
+        lambda text: {"text": text},
+        lambda answer: str(answer["predictions"][0]["label"]),
+        "/readyz",
+        environment,
+        metrics="/metrics",
+    )
 
 
 def _bento(service: str, port: int) -> list[str]:

@@ -18,8 +18,9 @@ from stores.predictions import LabelledPrediction
 from stores.predictions.queue import Chosen
 
 UNCERTAIN, NEW, RANDOM = "uncertain", "new", "random"
-SHARES = {UNCERTAIN: 0.35, NEW: 0.2, RANDOM: 0.45}
-"""What a batch is made of, by expected number of texts."""
+SHARES = {NEW: 0.2, UNCERTAIN: 0.35, RANDOM: 0.45}
+"""What a batch is made of, by expected number of texts. What is as likely chosen for being new as for being uncertain
+is called new, which says why it is uncertain."""
 _POOL = 4
 """Uncertain and new texts are drawn from so many times as many candidates: the first of all would always be chosen,
 and would stand for nothing but themselves."""
@@ -63,7 +64,7 @@ def choose(
 
 
 def inclusion(rows: Sequence[LabelledPrediction], new: Floats, size: int) -> Floats:
-    """How likely each row is to be chosen as uncertain, as new and at random; (rows, 3).
+    """How likely each row is to be chosen as new, as uncertain and at random; (rows, 3).
 
     The random part covers every row: each predicted label gets a share of it by the square root of its number
     (Bankier 1988, "Power allocations"), so that rare labels are not missed. Uncertain and new rows are drawn evenly
@@ -76,7 +77,7 @@ def inclusion(rows: Sequence[LabelledPrediction], new: Floats, size: int) -> Flo
         return parts
     first = _first_copies(rows)
     open_ = np.array([row.true_label is None for row in rows]) & first
-    for position, (name, score) in enumerate(((UNCERTAIN, _uncertainty(rows)), (NEW, new))):
+    for position, (name, score) in enumerate(((NEW, new), (UNCERTAIN, _uncertainty(rows)))):
         wanted = size * SHARES[name]
         pool = np.flatnonzero(open_)
         pool = pool[np.argsort(-score[pool], kind="stable")][: round(_POOL * wanted)]

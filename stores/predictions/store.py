@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from alembic.util import CommandError
@@ -51,6 +51,9 @@ class Prediction:
     id: str = field(default_factory=new_prediction_id)
     created_at: float = field(default_factory=time.time)
     """Seconds since the epoch, UTC."""
+
+
+_FIELDS = tuple(column.name for column in fields(Prediction))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +281,8 @@ class PredictionStore:
 
 
 def _columns(row: Prediction) -> dict[str, Any]:
-    values = asdict(row) | {"scores": dict(row.scores)}
+    # Not `asdict`: it copies the scores value by value, and took half of an insert's time.
+    values = {name: getattr(row, name) for name in _FIELDS} | {"scores": dict(row.scores)}
     values["text"] = storable(row.text)
     if row.request_id is not None:  # a client may choose it
         values["request_id"] = storable(row.request_id)[:REQUEST_ID_LENGTH]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from monitoring.changes import apart_from
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso, seconds_of
-from stores.predictions.checks import LOST_AFTER, Check
+from stores.predictions.checks import Check, holds_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +64,32 @@ def enough_breaches(windows: BreachedWindows, settings: MonitoringSettings) -> C
     )
 
 
-def cooled_down(last: Check | None, settings: MonitoringSettings, now: float) -> Condition:
-    """Whether enough time has passed since a retraining began, and none is running."""
+def cooled_down(retrainings: Sequence[Check], settings: MonitoringSettings, now: float) -> Condition:
+    """Whether enough time has passed since a retraining began, and none is running.
+
+    Args:
+        retrainings: checks that led to one, the newest first.
+        settings: the cool-down.
+        now: seconds since the epoch.
+    """
     demanded = f"RETRAIN_COOLDOWN is {settings.retrain_cooldown}"
+    cooldown = seconds_of(settings.retrain_cooldown)
+    holding = [
+        check
+        for check in retrainings
+        if holds_back(check.retrained_at, check.retrain_status, cooldown=cooldown, now=now)
+    ]
+    last = next(iter([*holding, *retrainings]), None)
     if last is None or last.retrained_at is None:
         return Condition(True, f"it was never retrained because of a breach; {demanded}")
     began = f"the last retraining began at {iso(last.retrained_at)}"
-    if last.retrain_status is None and last.retrained_at > now - LOST_AFTER:
+    if not holding and last.retrained_at > now:
+        return Condition(True, f"{began}, before the clock was set back, which holds nothing up; {demanded}")
+    if holding and last.retrain_status is None:
         return Condition(False, f"{began} and has not ended")
     ended = "" if last.retrain_status in (0, None) else f", ended with status {last.retrain_status}"
-    free = last.retrained_at + seconds_of(settings.retrain_cooldown)
-    return Condition(free <= now, f"{began}{ended}; the next may begin at {iso(free)} ({demanded})")
+    free = iso(last.retrained_at + cooldown)
+    return Condition(not holding, f"{began}{ended}; the next may begin at {free} ({demanded})")
 
 
 def enough_labels(count: int, since: float, settings: MonitoringSettings) -> Condition:

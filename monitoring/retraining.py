@@ -70,7 +70,7 @@ def retrain(checked: Checked, settings: MonitoringSettings, tell: Callable[[str]
         conditions = [
             follows_alias(checked.verdict.model.alias),
             enough_breaches(windows, settings),
-            cooled_down(log.last_retraining(name), settings, now),
+            cooled_down(log.retrainings(name), settings, now),
             enough_labels(labels, windows.since, settings),
         ]
         if missing := [condition.words for condition in conditions if not condition.met]:

@@ -53,6 +53,22 @@ NOTHING_TOLD = Told("ok", (), 0.0)
 """A channel that never heard of a model takes it to be well."""
 
 
+def holds_back(began: float | None, status: int | None, *, cooldown: float, now: float) -> bool:
+    """Whether a retraining forbids another: it may still run, or began too short a time ago.
+
+    A time that lies further ahead than that was written before the clock was set back. It counts as no time, or nothing
+    would be retrained until the clock has reached it.
+
+    Args:
+        began: `Check.retrained_at`.
+        status: `Check.retrain_status`.
+        cooldown: seconds from the beginning of one retraining to the next.
+        now: seconds since the epoch.
+    """
+    patience = cooldown if status is not None else max(cooldown, LOST_AFTER)
+    return began is not None and abs(now - began) < patience
+
+
 class CheckLog:
     """The checks in a prediction store. Every method raises PredictionStoreError when the database cannot."""
 
@@ -82,13 +98,13 @@ class CheckLog:
         with self._store.reading() as connection:
             return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
 
-    def last_retraining(self, model_name: str) -> Check | None:
-        """The check that led to a model's last retraining, or None."""
+    def retrainings(self, model_name: str, *, limit: int = 100) -> list[Check]:
+        """The last checks of a model that led to a retraining, the newest retraining first."""
         query = select(checks).where(checks.c.model_name == model_name, checks.c.retrained_at.is_not(None))
-        query = query.order_by(checks.c.retrained_at.desc()).limit(1)
+        # By the order in which they were written: clocks are set back.
+        query = query.order_by(checks.c.id.desc()).limit(limit)
         with self._store.reading() as connection:
-            row = connection.execute(query).first()
-        return Check(**row._mapping) if row else None
+            return [Check(**row._mapping) for row in connection.execute(query)]
 
     def begin_retraining(self, check_id: int, model_name: str, *, cooldown: float, now: float) -> bool:
         """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds, or runs.
@@ -100,9 +116,8 @@ class CheckLog:
             rows = select(checks.c.retrained_at, checks.c.retrain_status).where(
                 checks.c.model_name == model_name
             )
-            for at, status in connection.execute(rows.order_by(checks.c.id).with_for_update()):
-                patience = cooldown if status is not None else max(cooldown, LOST_AFTER)
-                if at is not None and at > now - patience:
+            for began, status in connection.execute(rows.order_by(checks.c.id).with_for_update()):
+                if holds_back(began, status, cooldown=cooldown, now=now):
                     return False
             connection.execute(update(checks).where(checks.c.id == check_id).values(retrained_at=now))
             return True

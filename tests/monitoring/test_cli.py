@@ -114,8 +114,7 @@ def test_retraining_is_the_training_command_and_its_failure_is_told_and_kept(at_
     assert "The training ended with status" in done.stderr
     assert "no-such-experiment" in done.stderr
     assert (at_home.var / "monitoring" / "alerts.jsonl").exists()
-    last = CheckLog(at_home.store).last_retraining("news")
-    assert last is not None
+    (last,) = CheckLog(at_home.store).retrainings("news")
     assert last.retrain_status
     err = run(["check", "--window", "2h", "--on-breach", "retrain"])[2]
     assert "ended with status" in err

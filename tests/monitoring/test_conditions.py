@@ -36,6 +36,10 @@ def check(
     )  # fmt: skip
 
 
+def retrained(hour: float, status: int | None) -> Check:
+    return check(0, "breach", retrained_at=hour * HOUR, retrain_status=status)
+
+
 def counted(*before: Check, count: int = 3) -> tuple[int, int, float]:
     found = breached_windows(check(100, "breach"), before, count)
     return found.breached, found.looked_at, found.since
@@ -74,20 +78,20 @@ def test_each_condition_says_how_it_stands_and_which_setting_demands_it() -> Non
 @pytest.mark.parametrize(
     ("last", "met", "said"),
     [
-        (None, True, "never retrained"),
-        (
-            check(0, "breach", retrained_at=0.0, retrain_status=0),
-            True,
-            "the next may begin at 1970-01-01T02:00",
-        ),
-        (check(0, "breach", retrained_at=4 * HOUR, retrain_status=0), False, "the next may begin at"),
-        (check(0, "breach", retrained_at=4 * HOUR, retrain_status=1), False, "ended with status 1"),
-        (check(0, "breach", retrained_at=0.0), False, "has not ended"),
-        (check(0, "breach", retrained_at=-25 * HOUR), True, "RETRAIN_COOLDOWN is 2h"),
+        ([], True, "never retrained"),
+        ([retrained(0, 0)], True, "the next may begin at 1970-01-01T02:00"),
+        ([retrained(4, 0)], False, "the next may begin at"),
+        ([retrained(4, 1)], False, "ended with status 1"),
+        ([retrained(0, None)], False, "has not ended"),
+        ([retrained(-25, None)], True, "RETRAIN_COOLDOWN is 2h"),
+        ([retrained(6, 0)], False, "the next may begin at 1970-01-01T08:00"),
+        ([retrained(7.1, 0)], True, "before the clock was set back"),
+        ([retrained(28, None)], False, "has not ended"),
+        ([retrained(9999, None), retrained(4, 0)], False, "the next may begin at 1970-01-01T06:00"),
     ],
 )
 def test_the_cool_down_counts_from_the_beginning_and_a_running_training_blocks(
-    last: Check | None, met: bool, said: str
+    last: list[Check], met: bool, said: str
 ) -> None:
     condition = cooled_down(last, MonitoringSettings(retrain_cooldown="2h"), now=5 * HOUR)
     assert condition.met is met

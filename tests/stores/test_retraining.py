@@ -27,11 +27,10 @@ def test_of_several_processes_that_want_to_retrain_at_once_one_does(url: str) ->
     with ThreadPoolExecutor(4) as pool:
         began = list(pool.map(begin, range(4)))
     assert sorted(began) == [False, False, False, True]
-    last = logs[0].last_retraining("news")
-    assert last is not None
+    (last,) = logs[0].retrainings("news")
     assert last.id == ids[began.index(True)]
     assert last.retrain_status is None
-    assert logs[0].last_retraining("other") is None
+    assert logs[0].retrainings("other") == []
     for store in stores:
         store.close()
 
@@ -46,6 +45,26 @@ def test_a_retraining_that_has_not_ended_blocks_longer_than_the_cool_down_but_no
     log.end_retraining(second, 0)
     log.end_retraining(first, 0)
     assert log.begin_retraining(first, "news", cooldown=1, now=LOST_AFTER + 3)
+    store.close()
+
+
+def test_a_retraining_that_is_dated_far_ahead_was_before_the_clock_was_set_back_and_blocks_nothing(
+    url: str,
+) -> None:
+    store = PredictionStore.open(url)
+    log = CheckLog(store)
+    first, second = log.add(CHECK), log.add(CHECK)
+    year = 365 * 86400.0
+    assert log.begin_retraining(first, "news", cooldown=60, now=year)
+    log.end_retraining(first, 0)
+    assert not log.begin_retraining(second, "news", cooldown=60, now=year - 59), (
+        "a clock may be a little behind"
+    )
+    assert log.begin_retraining(second, "news", cooldown=60, now=year - 61)
+    assert [check.id for check in log.retrainings("news")] == [second, first], (
+        "the newest, not the latest date"
+    )
+    assert not log.begin_retraining(first, "news", cooldown=60, now=year - 61 - LOST_AFTER / 2), "it may run"
     store.close()
 
 

@@ -23,7 +23,7 @@ from monitoring.label import label
 from monitoring.logs import log_events
 from monitoring.prune import prune
 from monitoring.queue import queue
-from monitoring.retraining import retrain
+from monitoring.retraining import Retraining, retrain
 from monitoring.settings import MonitoringSettings
 from monitoring.times import seconds_of, span
 from monitoring.verdict import Verdict
@@ -44,6 +44,9 @@ _on_breach = click.option(
     "retrain: alert, and train again with the labelled live texts, once enough windows breached, enough labels came "
     "back and the cool-down has passed (RETRAIN_… settings); the output says which of these is missing.",
 )
+
+_SIGNALLED = 128
+"""A shell's exit status of a command that a signal ended is this and the signal's number."""
 
 
 @click.group()
@@ -80,7 +83,9 @@ def check(
         click.echo(checked.verdict.model_dump_json(indent=2))
     else:
         _show(checked)
-    _act(on_breach, checked, settings)
+    retraining = _act(on_breach, checked, settings)
+    if retraining is not None and retraining.stopped_by is not None:
+        sys.exit(_SIGNALLED + retraining.stopped_by)
     sys.exit(checked.verdict.exit_code)
 
 
@@ -91,19 +96,22 @@ def check(
 @_window
 @_on_breach
 def watch(every: str, window: str | None, on_breach: str) -> None:
-    """Check again and again until SIGINT or SIGTERM; events are JSON lines on standard error."""
+    """Check again and again until SIGINT or SIGTERM, which end a training, too; events are JSON on standard error."""
     log_events(logging.INFO)
     with failures_told("the check"):
         settings = MonitoringSettings()
         seconds = seconds_of(every)
         width = seconds_of(window or settings.monitoring_window)
 
-    def once() -> None:
-        now = time.time()
-        checked = _check(now - width, now, settings, None)
-        _act(on_breach, checked, settings)
-
     with stopped_by_signals() as stop:
+
+        def once() -> None:
+            now = time.time()
+            checked = _check(now - width, now, settings, None)
+            retraining = _act(on_breach, checked, settings)
+            if retraining is not None and retraining.stopped_by is not None:
+                stop.set()
+
         repeat(once, seconds, stop, FAILURES)
 
 
@@ -136,18 +144,19 @@ def _check(since: float, until: float, settings: MonitoringSettings, output: Pat
     )
 
 
-def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None:
+def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> Retraining | None:
     if on_breach == "report":
-        return
+        return None
     if checked.verdict.status == "breach":
         alert(checked.verdict, checked.report, settings)
     tell_everybody(checked.verdict, checked.report, settings)
     if on_breach == "retrain" and checked.verdict.status == "breach":
         try:
             # Standard output may hold the verdict as JSON.
-            retrain(checked, settings, lambda sentence: click.echo(sentence, err=True))
+            return retrain(checked, settings, lambda sentence: click.echo(sentence, err=True))
         except StoreError as error:
             click.echo(f"Not retrained: {error}", err=True)
+    return None
 
 
 def _show(checked: Checked) -> None:

@@ -21,7 +21,7 @@ from monitoring.pictures import share_of_threshold
 from monitoring.signals.comparison import TITLES
 from monitoring.times import since_of
 from stores.predictions import PredictionStore
-from stores.predictions.checks import Check, CheckLog
+from stores.predictions.checks import INTERRUPTED, Check, CheckLog
 from stores.settings import PredictionSettings, TrackingSettings
 
 COLOURS = {"ok": "green", "breach": "bold red", "insufficient_data": "yellow", "not_measured": "yellow"}
@@ -116,6 +116,8 @@ def _then(check: Check) -> str:
         return ""
     if check.retrain_status is None:
         return "retraining"
+    if check.retrain_status == INTERRUPTED:
+        return "retraining interrupted"
     return "retrained" if check.retrain_status == 0 else "retraining failed"
 
 

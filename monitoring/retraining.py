@@ -11,10 +11,9 @@ import logging
 import math
 import os
 import shlex
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from monitoring.check import Checked
@@ -28,18 +27,17 @@ from monitoring.conditions import (
 )
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso, seconds_of
+from monitoring.training_process import run_training, signals_noted
 from stores.errors import StoreError
 from stores.models import CHALLENGER, ModelRegistry
 from stores.predictions import PredictionStore
-from stores.predictions.checks import CheckLog
+from stores.predictions.checks import INTERRUPTED, CheckLog
 from stores.predictions.labelled import count_labelled_texts
 from stores.settings import PredictionSettings, TrackingSettings
 
 logger = logging.getLogger("monitoring")
 
 _CHECKS_BEFORE = 2000
-_BROKEN_OFF = 130
-"""What a shell calls a command that was interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +46,16 @@ class Retraining:
 
     conditions: list[Condition]
     status: int | None = None
-    """Exit status of the training; None: none was begun."""
+    """Exit status of the training; None: none was begun, or it was ended with this process."""
+    stopped_by: int | None = None
+    """The signal that asked this process to end meanwhile."""
 
 
 def retrain(checked: Checked, settings: MonitoringSettings, tell: Callable[[str], None]) -> Retraining:
     """Retrain because of the breach that `checked` found, where every condition is met.
 
     `tell` gets each sentence as soon as it is true: a training takes minutes. Of several processes that come to it at
-    once, one trains.
+    once, one trains. Asked to end by a signal, it ends the training first, and a later check may retrain.
 
     Raises:
         PredictionStoreError: the store cannot be read or written.
@@ -76,20 +76,24 @@ def retrain(checked: Checked, settings: MonitoringSettings, tell: Callable[[str]
         if missing := [condition.words for condition in conditions if not condition.met]:
             _say(tell, "retraining_waits", f"Not retrained: {'. Also: '.join(missing)}.")
             return Retraining(conditions)
-        if not log.begin_retraining(
-            own.id, name, cooldown=seconds_of(settings.retrain_cooldown), now=time.time()
-        ):
-            _say(tell, "retraining_waits", "Not retrained: another process has just begun to.")
-            return Retraining(conditions)
-        met = "; ".join(condition.words for condition in conditions)
-        _say(tell, "retraining", f"Retraining, because {met}.")
-        status = _BROKEN_OFF
-        try:
-            status = _train(settings, name, traffic_since=windows.since, until=now)
-        finally:
-            log.end_retraining(own.id, status)
-        _say(tell, "retrained", _outcome(status, checked, settings))
-        return Retraining(conditions, status)
+        cooldown = seconds_of(settings.retrain_cooldown)
+        with signals_noted() as told_to_end:
+            if not log.begin_retraining(own.id, name, cooldown=cooldown, now=time.time()):
+                _say(tell, "retraining_waits", "Not retrained: another process has just begun to.")
+                return Retraining(conditions, stopped_by=next(iter(told_to_end), None))
+            met = "; ".join(condition.words for condition in conditions)
+            _say(tell, "retraining", f"Retraining, because {met}.")
+            status = None
+            try:
+                status = _train(settings, name, told_to_end, traffic_since=windows.since, until=now)
+            finally:
+                log.end_retraining(own.id, INTERRUPTED if status is None else status)
+        stopped_by = next(iter(told_to_end), None)
+        if status is not None:
+            _say(tell, "retrained", _outcome(status, checked, settings))
+        elif stopped_by is not None:
+            _say(tell, "retraining_ended", _interrupted(stopped_by))
+        return Retraining(conditions, status, stopped_by)
     finally:
         store.close()
 
@@ -108,12 +112,20 @@ def command_of(settings: MonitoringSettings, name: str, *, traffic_since: float,
     ]  # fmt: skip
 
 
-def _train(settings: MonitoringSettings, name: str, *, traffic_since: float, until: float) -> int:
+def _train(
+    settings: MonitoringSettings, name: str, told_to_end: Sequence[int], *, traffic_since: float, until: float
+) -> int | None:
     arguments = command_of(settings, name, traffic_since=traffic_since, until=until)
     logger.warning("training", extra={"fields": {"command": shlex.join(["python", *arguments])}})
     environment = {**os.environ, "VAR_DIR": str(settings.root), "MODEL_NAME": name}
-    # Standard output belongs to the check, which may be writing JSON there.
-    return subprocess.run([sys.executable, *arguments], env=environment, stdout=sys.stderr).returncode
+    return run_training(arguments, environment, told_to_end)
+
+
+def _interrupted(number: int) -> str:
+    return (
+        f"Told to stop by {signal.Signals(number).name}: the training was ended before it was done. The next check may "
+        f"train again."
+    )
 
 
 def _outcome(status: int, checked: Checked, settings: MonitoringSettings) -> str:

@@ -33,7 +33,7 @@ class Check:
     retrained_at: float | None = None
     """When a retraining began because of this check."""
     retrain_status: int | None = None
-    """Exit status of that retraining; None while it runs."""
+    """Exit status of that retraining; None while it runs, INTERRUPTED where whoever began it was told to end."""
     id: int = 0
 
 
@@ -48,6 +48,9 @@ class Told:
 
 LOST_AFTER = 86400.0
 """Seconds after which a retraining that has not told how it ended is taken to be lost: its process was killed."""
+
+INTERRUPTED = 130
+"""Status of a retraining that was ended before it was done, as a shell calls it: it holds up no other."""
 
 NOTHING_TOLD = Told("ok", (), 0.0)
 """A channel that never heard of a model takes it to be well."""
@@ -66,7 +69,7 @@ def holds_back(began: float | None, status: int | None, *, cooldown: float, now:
         now: seconds since the epoch.
     """
     patience = cooldown if status is not None else max(cooldown, LOST_AFTER)
-    return began is not None and abs(now - began) < patience
+    return began is not None and status != INTERRUPTED and abs(now - began) < patience
 
 
 class CheckLog:
@@ -123,7 +126,7 @@ class CheckLog:
             return True
 
     def end_retraining(self, check_id: int, status: int) -> None:
-        """Note how a retraining ended."""
+        """Note how a retraining ended: its exit status, or INTERRUPTED."""
         with self._store.writing() as connection:
             connection.execute(update(checks).where(checks.c.id == check_id).values(retrain_status=status))
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from stores.predictions import PredictionStore
-from stores.predictions.checks import LOST_AFTER, Check, CheckLog
+from stores.predictions.checks import INTERRUPTED, LOST_AFTER, Check, CheckLog
 from stores.predictions.labelled import count_labelled_texts, labelled_texts
 from tests.support.predictions import prediction
 
@@ -45,6 +45,16 @@ def test_a_retraining_that_has_not_ended_blocks_longer_than_the_cool_down_but_no
     log.end_retraining(second, 0)
     log.end_retraining(first, 0)
     assert log.begin_retraining(first, "news", cooldown=1, now=LOST_AFTER + 3)
+    store.close()
+
+
+def test_a_retraining_that_was_interrupted_blocks_none(url: str) -> None:
+    store = PredictionStore.open(url)
+    log = CheckLog(store)
+    first, second = log.add(CHECK), log.add(CHECK)
+    assert log.begin_retraining(first, "news", cooldown=60, now=0.0)
+    log.end_retraining(first, INTERRUPTED)
+    assert log.begin_retraining(second, "news", cooldown=60, now=1.0)
     store.close()
 
 

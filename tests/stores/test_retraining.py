@@ -5,9 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import pytest
+
 from stores.predictions import PredictionStore
 from stores.predictions.checks import INTERRUPTED, LOST_AFTER, Check, CheckLog
 from stores.predictions.labelled import count_labelled_texts, labelled_texts
+from stores.predictions.queue import Batch, Chosen, LabelQueue
 from tests.support.predictions import prediction
 
 CHECK = Check(
@@ -96,7 +99,24 @@ def test_labelled_texts_are_the_newest_of_each_label_that_is_in_force(url: str) 
         ("text 9", "tech"), ("text 9", "tech"), ("text 8", "tech"),
         ("text 4", "sport"), ("text 3", "sport"), ("text 2", "sport"),
     ]  # fmt: skip
+    assert {(row.weight, row.even_share) for row in found} == {(1.0, 1.0)}
     assert count_labelled_texts(store, 1.0, 9.6, model_name="news") == 9
     assert count_labelled_texts(store, 9.0, 9.1, model_name="news") == 1
     assert labelled_texts(store, 20.0, 30.0, model_name="news", per_label=3) == []
+    store.close()
+
+
+def test_a_labelled_text_says_how_likely_it_belongs_to_an_even_sample_of_the_traffic(url: str) -> None:
+    store = PredictionStore.open(url)
+    rows = [prediction(f"text {n}", created_at=float(n)) for n in range(4)]
+    store.add(rows)
+    store.add_feedback({row.id: "tech" for row in rows})
+    queue = LabelQueue(store)
+    first, second = (Batch("news", "1", 0, 9, 100, id=name) for name in ("first", "second"))
+    queue.add(first, [Chosen(rows[0].id, 0.1, "random"), Chosen(rows[1].id, 0.4, "uncertain")])
+    queue.add(second, [Chosen(rows[1].id, 0.01, "random"), Chosen(rows[2].id, 0.02, "random")])
+    found = labelled_texts(store, 0.0, 9.0, model_name="news", per_label=9)[::-1]
+    assert [row.text for row in found] == ["text 0", "text 1", "text 2", "text 3"]
+    assert [row.weight for row in found] == pytest.approx([1.0, 0.25, 0.5, 1.0])
+    assert [row.even_share for row in found] == pytest.approx([0.625, 0.625, 0.75, 1.0])
     store.close()

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from stores.predictions import PredictionStore
+from stores.predictions.queue import Batch, Chosen, LabelQueue
 from stores.settings import PredictionSettings
 from tests.support.predictions import prediction
 from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_data, split_data
 from training.data.duplicates import near_duplicate_groups
 from training.data.live.config import LiveConfig
-from training.data.live.reading import choose_live
+from training.data.live.reading import LiveRow, choose_live
 from training.data.parts import EARLIER, LIVE, SOURCE
 
 WORDS = [f"word{number}" for number in range(400)]
@@ -33,7 +34,7 @@ SOURCE_TEXTS = Part(sentences(400, 0), ["tech", "sport"] * 200)
 def divided(live: list[tuple[str, str]], seed: int = 5, **config: object) -> tuple[Splits, LoadedData]:
     wanted = DataConfig(live=LiveConfig(**config))  # type: ignore[arg-type]
     assert wanted.live is not None
-    rows = [(text, label, LIVE) for text, label in live]
+    rows = [LiveRow(text, label, LIVE) for text, label in live]
     chosen = choose_live(rows, SOURCE_TEXTS, wanted.live.per_class, len(rows))
     loaded = LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400), live=chosen)
     return split_data(loaded, wanted, seed), loaded
@@ -151,6 +152,42 @@ def test_the_store_gives_what_is_in_force_of_the_named_model_and_marks_the_traff
         (texts[1], "tech", EARLIER),
     ]
     assert (live.counts.read, live.counts.exact_duplicates) == (5, 1)
+
+
+def test_of_what_the_label_queue_asked_for_the_held_out_texts_stand_for_the_traffic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch as the queue draws it: hard texts were five times as likely to be chosen as easy ones."""
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    easy, hard = sentences(240, 11), [text.upper() for text in sentences(160, 12)]
+    rows = [prediction(text, created_at=1000.0) for text in [*easy, *hard]]
+    unasked = [prediction(text, created_at=1000.0) for text in sentences(200, 13)]
+    chances = [0.05] * 240 + [0.25] * 160
+    store = PredictionStore.open(PredictionSettings().url)
+    store.add([*rows, *unasked])
+    store.add_feedback({row.id: "tech" for row in [*rows, *unasked]})
+    queue = LabelQueue(store)
+    chosen = [Chosen(row.id, chance, "random") for row, chance in zip(rows, chances, strict=True)]
+    queue.add(Batch("news", "1", 0, 2000, 6000, id="first"), chosen)
+    queue.add(
+        Batch("news", "1", 0, 2000, 6000, id="second"), [Chosen(chosen[0].prediction_id, 0.001, "random")]
+    )
+    store.close()
+
+    config = _file_of(SOURCE_TEXTS, tmp_path, LiveConfig(per_class=1000))
+    splits = split_data(load_data(config, 5), config, 5)
+
+    held_out = [text for part in (splits.test, splits.validation) for text in part.texts]
+    counts = [len(set(texts) & set(held_out)) for texts in (easy, hard, (row.text for row in unasked))]
+    # 240 easy and 160 / 5 hard ones are an even sample; it is 68 % of the batch, so 50 % / 0.68 of it are held out.
+    assert counts[0] / 240 == pytest.approx(0.5 / 0.68, abs=0.1)
+    assert counts[1] / 160 == pytest.approx(0.5 / 0.68 / 5, abs=0.06)
+    assert counts[2] / 200 == pytest.approx(0.5, abs=0.1), "nobody knows how likely they were: as they come"
+
+
+def test_a_text_that_came_again_is_held_out_as_seldom_as_at_first() -> None:
+    rows = [LiveRow("said again", "tech", LIVE, 1.6), LiveRow("said again", "tech", LIVE, 0.1)]
+    assert choose_live(rows, SOURCE_TEXTS, 10, 2).held_out == [0.1]
 
 
 def test_a_file_of_labelled_texts_does_as_well_and_origins_survive_writing(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Live texts put into the parts: some to learn from, some held out, no near copy on both sides.
 
 The source's own texts are divided as if there were no live texts, so a champion that learned from them has seen none
-of those it is judged by. Where a live text goes follows from its own words and the seed alone: one that is held out now
-is held out in every later retraining, whatever else has been labelled by then.
+of those it is judged by. Where a live text goes follows from its own words, the seed, and how likely the label queue
+was to choose it: one that is held out now is held out in every later retraining, whatever else is labelled by then.
 """
 
 from __future__ import annotations
@@ -51,19 +51,20 @@ def with_live(
         (refused if group[0] < len(held_out) else learned).update(ours)
     counts.near_held_out = len(refused)
     chosen: dict[str, list[int]] = {name: [] for name in parts}
-    for index, text in enumerate(live.part.texts):
+    held_out_more = live.held_out or [1.0] * len(live.part)
+    for index, (text, times) in enumerate(zip(live.part.texts, held_out_more, strict=True)):
         if index not in refused:
-            chosen["train" if index in learned else part_of(text, config, seed)].append(index)
+            chosen["train" if index in learned else part_of(text, config, seed, times)].append(index)
     return {name: part + live.part.rows(chosen[name]) for name, part in kept.items()}
 
 
-def part_of(text: str, config: LiveConfig, seed: int) -> str:
-    """The part of a live text that is nobody's near copy: drawn by the shares, by its words and the seed."""
+def part_of(text: str, config: LiveConfig, seed: int, times: float = 1.0) -> str:
+    """The part of a live text that is nobody's near copy: drawn by `times` the shares, by its words and the seed."""
     digest = hashlib.blake2b(f"{seed} {same_text(text)}".encode("utf-8", "replace"), digest_size=8).digest()
     luck = int.from_bytes(digest) / 2**64
-    if luck < config.test:
+    if luck < times * config.test:
         return "test"
-    return "validation" if luck < config.test + config.validation else "train"
+    return "validation" if luck < times * (config.test + config.validation) else "train"
 
 
 def _without(part: Part, texts: frozenset[str]) -> Part:

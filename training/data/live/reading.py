@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from stores.predictions import PredictionStore
 from stores.predictions.labelled import LabelledText, labelled_texts
@@ -17,6 +18,18 @@ from training.data.rows import Row
 
 _READ_FOR_EACH_KEPT = 4
 """Copies are dropped after reading, so more are read than `per_class`."""
+_MOST_HELD_OUT = 0.8
+"""Of the texts of a batch that stand for the traffic: some of them are to be learned from, too."""
+
+
+class LiveRow(NamedTuple):
+    """A labelled live text as it is read."""
+
+    text: str
+    label: str
+    origin: str
+    held_out: float = 1.0
+    """Its chance of being held out, as a multiple of the shares that are configured."""
 
 
 @dataclass
@@ -48,32 +61,38 @@ class LiveTexts:
     counts: LiveCounts = field(default_factory=LiveCounts)
     contradicted: frozenset[str] = frozenset()
     """Texts of the source that must not be used, white space made single."""
+    held_out: Sequence[float] = ()
+    """Of each text the multiple of the shares with which it is held out; given none, all are 1."""
 
 
-def choose_live(rows: Sequence[tuple[str, str, str]], source: Part, per_class: int, read: int) -> LiveTexts:
+def choose_live(rows: Sequence[LiveRow], source: Part, per_class: int, read: int) -> LiveTexts:
     """The live texts to use.
 
     Args:
-        rows: (text, label, origin), newest first, none of them blank.
+        rows: newest first, none of them blank.
         source: the texts of the source.
         per_class: at most so many of a class.
         read: how many were read, blank ones included.
     """
     counts = LiveCounts(read=read, unusable=read - len(rows))
     classes = set(source.labels)
-    known = [row for row in rows if row[1] in classes]
+    known = [row for row in rows if row.label in classes]
     counts.unknown_label = len(rows) - len(known)
     origin_of: dict[str, str] = {}
-    for text, _, origin in known:
-        origin_of.setdefault(same_text(text), origin)
+    held_out_of: dict[str, float] = {}
+    for row in known:
+        key = same_text(row.text)
+        origin_of.setdefault(key, row.origin)
+        # The least: a text that was learned from must not be held out because it came again.
+        held_out_of[key] = min(row.held_out, held_out_of.get(key, row.held_out))
     part, counts.exact_duplicates, counts.conflicting_labels = drop_exact(
-        [(text, label) for text, label, _ in known]
+        [(row.text, row.label) for row in known]
     )
     label_in_source = {same_text(text): label for text, label in source}
     # Copies that contradict one another among themselves contradict the source, too, whichever of them is right.
     said: dict[str, set[str]] = {}
-    for text, label, _ in known:
-        said.setdefault(same_text(text), set()).add(label)
+    for row in known:
+        said.setdefault(same_text(row.text), set()).add(row.label)
     contradicted = frozenset(
         key for key, label in label_in_source.items() if key in said and said[key] != {label}
     )
@@ -92,11 +111,16 @@ def choose_live(rows: Sequence[tuple[str, str, str]], source: Part, per_class: i
             texts.append(text)
             labels.append(label)
             origins.append(origin_of[key])
-    return LiveTexts(Part(texts, labels, origins), counts, contradicted)
+    held_out = [held_out_of[same_text(text)] for text in texts]
+    return LiveTexts(Part(texts, labels, origins), counts, contradicted, held_out)
 
 
-def stored_rows(config: LiveConfig) -> list[tuple[str, str, str]]:
-    """(text, label, origin) of the labelled predictions in the prediction store, newest first.
+def stored_rows(config: LiveConfig) -> list[LiveRow]:
+    """The labelled predictions in the prediction store, newest first.
+
+    What the label queue asked for because it was uncertain or new is no fair sample of the traffic. Of those texts no
+    more may be held out than an even sample of the traffic would have (`LabelledText.weight`); the others are learned
+    from. Of those that stand for the traffic more are held out instead, so that the shares hold all the same.
 
     Raises:
         PredictionStoreError: the store cannot be read.
@@ -113,17 +137,21 @@ def stored_rows(config: LiveConfig) -> list[tuple[str, str, str]]:
         )
     finally:
         store.close()
-    return [(row.text.strip(), row.label, _origin(row, config)) for row in found if row.text.strip()]
+    return [
+        LiveRow(row.text.strip(), row.label, _origin(row, config), _held_out(row, config))
+        for row in found
+        if row.text.strip()
+    ]
 
 
-def file_live_rows(rows: Iterable[Row]) -> tuple[list[tuple[str, str, str]], int]:
-    """(text, label, origin) of a file's rows, the last of them first, and how many rows were read."""
+def file_live_rows(rows: Iterable[Row]) -> tuple[list[LiveRow], int]:
+    """The usable ones of a file's rows, the last of them first, and how many rows were read."""
     usable, read = [], 0
     for row in rows:
         read += 1
         text, label = row.text.strip(), row.label.strip()
         if text and label and not row.unreadable:
-            usable.append((text, label, LIVE))
+            usable.append(LiveRow(text, label, LIVE))
     return usable[::-1], read
 
 
@@ -135,3 +163,8 @@ def from_store(config: LiveConfig) -> bool:
 def _origin(row: LabelledText, config: LiveConfig) -> str:
     today = config.traffic_since is None or row.created_at >= config.traffic_since.timestamp()
     return LIVE if today else EARLIER
+
+
+def _held_out(row: LabelledText, config: LiveConfig) -> float:
+    most = max(1.0, _MOST_HELD_OUT / (config.validation + config.test))
+    return row.weight * min(1.0 / row.even_share, most)

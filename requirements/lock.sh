@@ -12,7 +12,7 @@ lock() {
 }
 
 lock all requirements/torch-needs.in --extra service --extra batch --extra training --extra monitoring \
-  --extra load --extra benchmark --extra client --extra notebooks --extra dev
+  --extra load --extra benchmark --extra client --extra cluster --extra notebooks --extra dev
 lock service --extra service -c requirements/all.lock
 lock catboost --extra service --extra catboost -c requirements/all.lock
 lock monitoring --extra monitoring -c requirements/all.lock

@@ -5,6 +5,7 @@ Examples::
     python -m service.batch reviews.csv scored.csv
     python -m service.batch reviews.parquet scored.parquet --text-column body --scores
     python -m service.batch reviews.jsonl.gz scored.jsonl.gz --model-uri models:/news/7
+    python -m service.batch reviews.parquet scored.parquet --engine ray --workers 16
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from rich.progress import (
 from rich.table import Table as Grid
 
 from service.scoring.champion import ScoringModel, load_model
+from service.scoring.engines import Engine, in_this_process
 from service.scoring.errors import ScoringError
 from service.scoring.job import Job, check_output, run_job
+from service.scoring.on_ray import on_ray
 from service.scoring.parts import Progress as Done
 from service.scoring.tables import ReadOptions, Table
-from stores.settings import SigningSettings, TrackingSettings
+from stores.settings import ClusterSettings, SigningSettings, TrackingSettings
 
 _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
@@ -49,10 +52,20 @@ _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 )
 @click.option(
     "--engine",
-    type=click.Choice(["local"]),
+    type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Where the work runs; so far on this machine only.",
+    help="Who computes: this process, or workers on Ray; the output is the same.",
+)
+@click.option(
+    "--ray-address",
+    help="The cluster of --engine ray, from one of its machines: HOST:6379, or `auto`. "
+    "Default: RAY_ADDRESS, else a Ray on this machine for this job.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Of --engine ray: processes of one processor, each with the model in memory. Default: all processors.",
 )
 @click.option("--scores", is_flag=True, help="Add a column p_LABEL with the probability of each label.")
 @click.option("--prefix", default="", help="Put this before the names of the new columns.")
@@ -74,7 +87,9 @@ def main(
     target: Path,
     text_column: str,
     model_uri: str | None,
-    engine: str,  # noqa: ARG001  the one choice that there is
+    engine: str,
+    ray_address: str | None,
+    workers: int | None,
     scores: bool,
     prefix: str,
     overwrite: bool,
@@ -91,11 +106,12 @@ def main(
     watcher = _Watcher(console)
     try:
         check_output(job)
+        computing = _engine(engine, ray_address, workers)
         model = load_model(tracking, SigningSettings())
         if model.warning:
             console.print(f"[yellow]{model.warning}[/yellow]")
         with watcher.bar:
-            done = run_job(job, model, watcher)
+            done = run_job(job, model, watcher, computing)
     except ScoringError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
@@ -106,6 +122,14 @@ def main(
         console.print("Stopped. What is done is kept: the same command goes on from there.")
         sys.exit(_INTERRUPTED)
     console.print(_summary(job, model, done, watcher))
+
+
+def _engine(name: str, ray_address: str | None, workers: int | None) -> Engine:
+    if name == "ray":
+        return on_ray(ray_address or ClusterSettings().ray_address, workers)
+    if ray_address or workers:
+        raise click.UsageError("--ray-address and --workers belong to --engine ray")
+    return in_this_process
 
 
 class _Watcher:

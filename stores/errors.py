@@ -3,7 +3,8 @@
 StoreError
  ├── RegistryUnavailable      MLflow does not answer
  ├── ModelNotRegistered       no such model, version or alias
- └── PredictionStoreError     the prediction store cannot be read or written
+ ├── PredictionStoreError     the prediction store cannot be read or written
+ └── ClusterUnavailable       Ray is not installed, does not answer, or has too few processors
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class ModelNotRegistered(StoreError):
 
 class PredictionStoreError(StoreError):
     """The prediction store cannot be reached, read or written."""
+
+
+class ClusterUnavailable(StoreError):
+    """Ray is not installed, does not answer, or has fewer processors than were asked for."""

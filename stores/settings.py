@@ -82,6 +82,13 @@ class SigningSettings(Settings):
         return self.model_signing_key.get_secret_value() if self.model_signing_key else None
 
 
+class ClusterSettings(Settings):
+    """Where work runs that asks for Ray."""
+
+    ray_address: str | None = None
+    """Ray cluster for `--engine ray`: `HOST:6379`, or `auto` on its machines. Unset: a Ray of the work's own."""
+
+
 class PredictionSettings(VarSettings):
     """Where predictions and feedback are kept."""
 

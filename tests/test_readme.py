@@ -11,7 +11,14 @@ import pytest
 
 from monitoring.settings import MonitoringSettings, RetentionSettings
 from service.settings import ServiceSettings
-from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
+from stores.settings import (
+    ClusterSettings,
+    PredictionSettings,
+    Settings,
+    SigningSettings,
+    TrackingSettings,
+    VarSettings,
+)
 from training.settings import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +28,7 @@ CONCERNS: tuple[type[Settings], ...] = (
     TrackingSettings,
     SigningSettings,
     PredictionSettings,
+    ClusterSettings,
     ServiceSettings,
     MonitoringSettings,
     RetentionSettings,

@@ -5,7 +5,9 @@ ScoringError
  ├── InputUnreadable     the file breaks off or is not what its extension says; the message names the line
  ├── OutputRefused       the output exists, or another process is writing it
  ├── ResumeRefused       unfinished work is there, and belongs to another input, model or set of options
- └── ModelMissing        there is no model to score with
+ ├── ModelMissing        there is no model to score with
+ ├── EngineUnavailable   the cluster to score on is not there
+ └── WorkersLost         workers of the cluster died again and again, or could not do their work
 """
 
 from __future__ import annotations
@@ -33,3 +35,11 @@ class ResumeRefused(ScoringError):
 
 class ModelMissing(ScoringError):
     """There is no model to score with."""
+
+
+class EngineUnavailable(ScoringError):
+    """Ray is not installed, does not answer, or has fewer processors than were asked for."""
+
+
+class WorkersLost(ScoringError):
+    """Workers of the cluster died again and again, or could not load the model."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from service.scoring.answers import answer, new_columns
+from service.scoring.answers import new_columns
 from service.scoring.champion import ScoringModel
+from service.scoring.engines import Engine, in_this_process
 from service.scoring.errors import InputRefused, OutputRefused
 from service.scoring.formats import open_table
 from service.scoring.parts import PartsFolder, Progress, fingerprint, was_finished
@@ -35,8 +37,15 @@ Watcher = Callable[[Progress, Table], None]
 """Told once before the first chunk, and after each."""
 
 
-def run_job(job: Job, model: ScoringModel, watch: Watcher = lambda _progress, _table: None) -> Progress:
+def run_job(
+    job: Job,
+    model: ScoringModel,
+    watch: Watcher = lambda _progress, _table: None,
+    engine: Engine = in_this_process,
+) -> Progress:
     """Score `job.source` into `job.target`; work that an earlier call left unfinished is continued.
+
+    Every engine gives the same output, and goes on where another one stopped.
 
     Returns:
         What was done in all, earlier calls included.
@@ -55,7 +64,7 @@ def run_job(job: Job, model: ScoringModel, watch: Watcher = lambda _progress, _t
     with PartsFolder(job.target, _identity(job, model), restart=job.restart) as parts:
         watch(parts.progress, table)
         if not parts.progress.assembled:
-            _score(table, model, parts, columns, watch)
+            _score(table, model, parts, columns, watch, engine)
         parts.finish(lambda files, path: table.assemble(files, path, columns), job.target)
         return parts.progress
 
@@ -71,18 +80,24 @@ def check_output(job: Job) -> None:
 
 
 def _score(
-    table: Table, model: ScoringModel, parts: PartsFolder, columns: Mapping[str, type], watch: Watcher
+    table: Table,
+    model: ScoringModel,
+    parts: PartsFolder,
+    columns: Mapping[str, type],
+    watch: Watcher,
+    engine: Engine,
 ) -> None:
-    for chunk in table.chunks(parts.progress.start):
-        added, problems = answer(model.classifier, chunk.texts, chunk.problems, columns)
-        parts.add(
-            lambda path, chunk=chunk, added=added: table.write_part(path, chunk, added),  # type: ignore[misc]
-            rows=len(chunk.texts),
-            start=chunk.end,
-            position=chunk.position,
-            problems=problems,
-        )
-        watch(parts.progress, table)
+    with closing(engine(table.chunks(parts.progress.start), model, columns)) as answers:
+        for answered in answers:
+            chunk, added = answered.chunk, answered.added
+            parts.add(
+                lambda path, chunk=chunk, added=added: table.write_part(path, chunk, added),  # type: ignore[misc]
+                rows=len(chunk.texts),
+                start=chunk.end,
+                position=chunk.position,
+                problems=answered.problems,
+            )
+            watch(parts.progress, table)
 
 
 def _identity(job: Job, model: ScoringModel) -> dict[str, object]:

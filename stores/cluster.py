@@ -1,0 +1,125 @@
+"""Ray: a cluster that is there, or one on this machine for as long as a piece of work takes. Extra `cluster`.
+
+Usage::
+
+    with ray_cluster(ClusterSettings().ray_address, workers=4) as cluster:
+        worker = cluster.ray.remote(Worker).options(num_cpus=1).remote()
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from stores.errors import ClusterUnavailable
+from stores.telemetry import turn_telemetry_off
+
+_STORE_BYTES = 256 * 2**20
+"""Memory of a local Ray for what is passed between processes; more goes to the disk."""
+
+_PATIENCE_SECONDS = 5.0
+_THIS_MACHINE = (None, "", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    ray: Any
+    """The module."""
+    workers: int
+    """Processes of one processor each that it has room for, or as many as were asked for."""
+    local: bool
+    """Whether it lives on this machine alone, for this process alone."""
+
+
+@contextmanager
+def ray_cluster(address: str | None, workers: int | None = None) -> Iterator[Cluster]:
+    """Connect to the cluster at `address`, or start one on this machine; it is left, or has ended, when the block has.
+
+    A local one listens on the loopback interface only, asks for a token that only this process and its children
+    know, and keeps its files in a temporary folder, which is removed.
+
+    Args:
+        address: as RAY_ADDRESS; None or `local` starts one.
+        workers: processes that are wanted; None: one for each processor.
+
+    Raises:
+        ClusterUnavailable: Ray is not installed or does not answer, or the cluster has fewer processors.
+    """
+    local = address in _THIS_MACHINE
+    ray = check_ray(address)
+    # Ray's files hold sockets, whose paths must be short: under VAR_DIR they might not be.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        options: dict[str, Any] = {
+            "include_dashboard": False,
+            "num_cpus": workers,
+            "object_store_memory": _STORE_BYTES,
+            "_temp_dir": folder,
+        }
+        try:
+            ray.init(
+                "local" if local else address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **(options if local else {}),
+            )
+        except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+            where = "on this machine" if local else f"at {address}"
+            raise ClusterUnavailable(f"Ray {where} does not answer: {_first_line(error)}") from None
+        try:
+            room = int(ray.cluster_resources().get("CPU", 0))
+            if (wanted := workers or room) > room or not wanted:
+                raise ClusterUnavailable(
+                    f"{wanted} workers were asked for, and the cluster has {room} processors: ask for fewer"
+                )
+            yield Cluster(ray, wanted, local)
+        finally:
+            ray.shutdown()
+
+
+def check_ray(address: str | None) -> Any:
+    """The module, if it is installed and something listens at `address`; cheap, so call it before other work.
+
+    Raises:
+        ClusterUnavailable: it is not, or nothing does. Ray itself goes on trying for more than ten minutes.
+    """
+    turn_telemetry_off()
+    if address in _THIS_MACHINE:
+        _keep_to_this_machine()
+    try:
+        import ray
+    except ImportError:
+        raise ClusterUnavailable(
+            "Ray is not installed: install the extra, pip install 'champion[cluster]'"
+        ) from None
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
+        except OSError as error:
+            raise ClusterUnavailable(
+                f"no Ray listens at {address} ({error}): look at --ray-address and RAY_ADDRESS, "
+                "or start one there by `ray start --head`"
+            ) from None
+    return ray
+
+
+def _keep_to_this_machine() -> None:
+    """Switches of a local Ray, which it and its processes read from the environment."""
+    # The name is historical: 0 means one machine and the loopback interface, on any system. Read at the import.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    # Without one of ours Ray keeps a token in the user's home.
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

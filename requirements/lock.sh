@@ -16,3 +16,7 @@ lock all requirements/torch-needs.in --extra service --extra batch --extra train
 lock service --extra service -c requirements/all.lock
 lock catboost --extra service --extra catboost -c requirements/all.lock
 lock monitoring --extra monitoring -c requirements/all.lock
+# A peer of the benchmark, whose packages conflict with ours: by itself, and like `all` without torch.
+uv pip compile requirements/infinity.in requirements/torch-needs.in --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --no-header --override <(grep '^torch' requirements/overrides.txt) --quiet \
+  --output-file requirements/infinity.lock >/dev/null

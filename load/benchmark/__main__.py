@@ -23,7 +23,9 @@ from load.benchmark.pictures import latency, throughput
 from load.benchmark.running import OURS, Plan, closed_name, run
 from load.benchmark.table import markdown
 
-EVERYBODY = ("champion", "float32", "fastapi", "bentoml", "batchable", "litserve", "mlflow", "mlflow_bundle")
+EVERYBODY = (
+    "champion", "float32", "fastapi", "bentoml", "batchable", "litserve", "infinity", "mlflow", "mlflow_bundle",
+)  # fmt: skip
 
 
 @click.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from load.benchmark.environment import program
 from load.benchmark.material import Material
 
 _SERVERS = "load.benchmark.servers"
@@ -87,6 +88,7 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
             _best,
             "/health",
         ),
+        "infinity": _infinity(folder.parent / "infinity", folder / "infinity-weights"),
         "mlflow": Peer(
             "mlflow models serve, transformers",
             lambda port: _mlflow(str(saved), port),
@@ -118,6 +120,29 @@ def _ours(name: str, environment: Mapping[str, str]) -> Peer:
         environment,
         metrics="/metrics",
     )
+
+
+def _infinity(environment: Path, weights: Path) -> Peer:
+    """As its documentation starts it, in an environment of its own that is kept between benchmarks."""
+    return Peer(
+        "infinity, torch",
+        lambda port: [
+            str(program(environment, "infinity_emb")), "v2", "--model-id", str(weights), "--served-model-name", "news",
+            "--engine", "torch", "--device", "cpu", "--host", "127.0.0.1", "--port", str(port),
+        ],
+        "/classify",
+        lambda text: {"model": "news", "input": [text]},
+        lambda answer: _best(answer["data"][0]),
+        "/health",
+        environment={
+            "INFINITY_ANONYMOUS_USAGE_STATS": "0",
+            "DO_NOT_TRACK": "1",
+            "HF_HOME": str(weights.parent / "huggingface"),
+            # It compiles the network when it starts; what was compiled is kept, and not in the user's folders.
+            "TORCHINDUCTOR_CACHE_DIR": str(environment / "compiled"),
+        },
+        prepare=(sys.executable, "-m", f"{_SERVERS}.infinity", str(environment), str(weights)),
+    )  # fmt: skip
 
 
 def _bento(service: str, port: int) -> list[str]:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 
 import pytest
 
 from load.benchmark.driving import Observed, Target, answers, closed, opened
+from load.benchmark.environment import make_environment
 from load.benchmark.material import Material
 from load.benchmark.peers import peers
 from load.benchmark.pictures import latency, throughput
 from load.benchmark.results import Results, Start
 from load.benchmark.running import OPEN, Plan, closed_name, run
+from load.benchmark.servers.infinity import copy_weights
 from load.benchmark.starting import DidNotStart, started
 from load.benchmark.table import markdown
 from load.floor import verdict
@@ -144,6 +149,35 @@ def test_texts_come_short_mixed_and_long():
     assert set(words["long"]) == {150}
     assert len(set(words["mixed"])) > 10
     assert kinds == material.kinds(), "the same for every server"
+
+
+def test_an_environment_is_kept_while_its_lock_stays_as_it_is(tmp_path):
+    lock, folder = tmp_path / "peer.lock", tmp_path / "peer"
+    torch = version("torch").partition("+")[0]
+    # Nothing of this name can be installed: whoever tries fails.
+    lock.write_text("no-such-package==0 --hash=sha256:" + "0" * 64, encoding="utf-8")
+    folder.mkdir()
+    (folder / "lock.sha256").write_text(hashlib.sha256(lock.read_bytes() + torch.encode()).hexdigest())
+    make_environment(lock, folder)
+    assert [path.name for path in folder.iterdir()] == ["lock.sha256"]
+
+    lock.write_text("another\n", encoding="utf-8")
+    (folder / "of the old one").touch()
+    with pytest.raises(subprocess.CalledProcessError):
+        make_environment(lock, folder)
+    assert not (folder / "of the old one").exists()
+    assert not (folder / "lock.sha256").exists(), "half an environment is made again"
+
+
+def test_infinity_cuts_texts_where_the_others_do(tmp_path):
+    source = tmp_path / "weights"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    (source / "tokenizer_config.json").write_text('{"model_max_length": 512, "do_lower_case": true}')
+    copy_weights(source, tmp_path / "copy", max_length=64)
+    copied = json.loads((tmp_path / "copy" / "tokenizer_config.json").read_text())
+    assert copied == {"model_max_length": 64, "do_lower_case": True}
+    assert (tmp_path / "copy" / "config.json").read_text() == "{}"
 
 
 @pytest.mark.slow

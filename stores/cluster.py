@@ -25,7 +25,6 @@ _STORE_BYTES = 256 * 2**20
 """Memory of a local Ray for what is passed between processes; more goes to the disk."""
 
 _PATIENCE_SECONDS = 5.0
-_THIS_MACHINE = (None, "", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def ray_cluster(address: str | None, workers: int | None = None) -> Iterator[Clu
     Raises:
         ClusterUnavailable: Ray is not installed or does not answer, or the cluster has fewer processors.
     """
-    local = address in _THIS_MACHINE
+    local = is_local(address)
     ray = check_ray(address)
     # Ray's files hold sockets, whose paths must be short: under VAR_DIR they might not be.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
@@ -85,6 +84,11 @@ def ray_cluster(address: str | None, workers: int | None = None) -> Iterator[Clu
             ray.shutdown()
 
 
+def is_local(address: str | None) -> bool:
+    """Whether `address` means a Ray that is started on this machine, for one piece of work."""
+    return address in (None, "", "local")
+
+
 def check_ray(address: str | None) -> Any:
     """The module, if it is installed and something listens at `address`; cheap, so call it before other work.
 
@@ -92,7 +96,7 @@ def check_ray(address: str | None) -> Any:
         ClusterUnavailable: it is not, or nothing does. Ray itself goes on trying for more than ten minutes.
     """
     turn_telemetry_off()
-    if address in _THIS_MACHINE:
+    if is_local(address):
         _keep_to_this_machine()
     try:
         import ray

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from stores.errors import StoreError
-from stores.settings import TrackingSettings, VarSettings
+from stores.settings import ClusterSettings, TrackingSettings, VarSettings
 from stores.telemetry import turn_telemetry_off
 from training.data import DataConfig, DataError, load_data, split_data
 from training.errors import TrainingError
@@ -99,16 +99,38 @@ def pareto(experiment: str | None) -> None:
 @click.argument("experiment")
 @_SET
 @_SMOKE
-def search(experiment: str, overrides: tuple[str, ...], smoke: bool) -> None:
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Join as this one process, or as many on Ray (RAY_ADDRESS; unset: a Ray on this machine).",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Of --engine ray: processes of one processor each. Default: all processors.",
+)
+def search(
+    experiment: str, overrides: tuple[str, ...], smoke: bool, engine: str, workers: int | None
+) -> None:
     """Join EXPERIMENT's search as one more process, here or on another machine, and leave when it is done.
 
     `run EXPERIMENT` searches by itself; this only makes it faster. All share their trials through SEARCH_URL and show
     them in MLFLOW_TRACKING_URI, so both must be the same for all, as must EXPERIMENT and every --set.
     """
+    if workers and engine == "local":
+        raise click.UsageError("--workers belongs to --engine ray")
     with _errors(), log_to_file(TrainingSettings()):
+        loaded = load_experiment(experiment, overrides, smoke=smoke)
+        if engine == "ray":
+            from training.search.on_ray import join_search_on_ray
+
+            address = ClusterSettings().ray_address
+            return join_search_on_ray(loaded, _console(), address=address, workers=workers)
         from training.search.command import join_search
 
-        join_search(load_experiment(experiment, overrides, smoke=smoke), _console())
+        return join_search(loaded, _console())
 
 
 @main.command()

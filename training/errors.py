@@ -9,7 +9,7 @@ TrainingError
  ├── NotFinite             a loss or a gradient is no longer a number
  ├── OutOfMemory           not even one text at once fits into memory
  ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
- ├── SearchUnavailable     the database of a search's trials does not answer
+ ├── SearchUnavailable     the database of a search's trials does not answer, or not to everybody
  ├── SearchFailed          a search has not one complete trial
  ├── NoCandidateLeft       every candidate that may win has failed
  └── EvaluationRefused     a model cannot be evaluated on the given texts
@@ -55,7 +55,7 @@ class CheckpointRefused(TrainingError):
 
 
 class SearchUnavailable(TrainingError):
-    """The database that keeps a search's trials does not answer."""
+    """The database that keeps a search's trials does not answer, or is one that not everybody can reach."""
 
 
 class SearchFailed(TrainingError):

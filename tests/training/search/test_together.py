@@ -1,4 +1,4 @@
-"""Two processes at one search, in PostgreSQL; one of them is killed in the middle of a trial."""
+"""Two processes at one search: in PostgreSQL, where one is killed in the middle of a trial; and on Ray."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
+from rich.console import Console
 from sqlalchemy import create_engine, inspect, text
 
 from tests.stores.conftest import postgres as postgres
+from tests.training.conftest import environment
+from training.errors import SearchUnavailable
+from training.experiment import load_experiment
+from training.search.on_ray import join_search_on_ray
 from training.search.searching import done
 
 pytestmark = pytest.mark.slow
@@ -98,3 +104,34 @@ def test_two_share_a_study_and_a_killed_trial_is_tried_again(
     assert len({trial.params["learning_rate"] for trial in trials}) == len(trials) - 1, "nobody drew the same"
     log = (tmp_path / "var" / "logs" / "training.log").read_text().splitlines()
     assert {json.loads(line)["process"] for line in log} == {victim.pid, survivor.pid}
+
+
+def test_processes_on_ray_take_the_trials(small_file: Path, tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    command = [sys.executable, "-m", "training", "search", str(small_file), "--set", "search.trials=3"]
+    with subprocess.Popen(
+        [*command, "--engine", "ray", "--workers", "2"],
+        cwd=ROOT,
+        env={**os.environ, "VAR_DIR": str(var), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        said, _ = run.communicate(timeout=_PATIENCE_SECONDS)
+
+    assert run.returncode == 0, said
+    storage = RDBStorage(f"sqlite:///{var / 'search.db'}")
+    study = optuna.load_study(study_name=None, storage=storage)
+    trials, finished = study.get_trials(), done(study)
+    storage.engine.dispose()
+    assert finished >= 3
+    assert said.splitlines() == [f"{study.study_name}: {finished} trials are done."]
+    assert run.pid not in {trial.user_attrs["process"] for trial in trials}
+    assert all(not psutil.pid_exists(trial.user_attrs["process"]) for trial in trials)
+
+
+def test_a_search_on_a_cluster_needs_addresses_that_all_reach(small_file: Path, tmp_path: Path) -> None:
+    with environment(tmp_path / "var"):
+        experiment = load_experiment(str(small_file))
+        with pytest.raises(SearchUnavailable, match="needs MLFLOW_TRACKING_URI"):
+            join_search_on_ray(experiment, Console(quiet=True), address="127.0.0.1:6379", workers=1)

@@ -8,7 +8,7 @@ any size, also when the window is larger than the reference, and whatever shape 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Score:
 class Draws:
     """The windows that chance draws from reference and window together, without replacement.
 
-    All signals of the same sizes are held against the same draws: they are made once, and kept as bits.
+    All signals of the same sizes are held against the same draws, which are made once and kept as bits.
 
     Args:
         permutations: how many.
@@ -66,17 +66,31 @@ class Draws:
             yield np.packbits(drawn, axis=1)
 
 
-def numeric_score(reference: Floats, window: Floats, draws: Draws) -> Score:
-    """Wasserstein distance in standard deviations of the reference (Evidently's `wasserstein`), with its null."""
-    values = np.concatenate([reference, window]).astype(np.float64)
-    order = np.argsort(values, kind="stable")
-    # In doubles and about their mean: a large mean would drown a small spread.
-    pooled = values[order] - values.mean()
-    value = _wasserstein((order >= len(reference))[None, :], pooled)[0]
-    null = [
-        _wasserstein(drawn.take(order, axis=1), pooled) for drawn in draws.blocks(len(reference), len(window))
-    ]
-    return score_against(float(value), np.concatenate(null))
+def numeric_scores(sides: Mapping[str, tuple[Floats, Floats]], draws: Draws) -> dict[str, Score]:
+    """Of each signal the Wasserstein distance in standard deviations of the reference (Evidently's `wasserstein`).
+
+    The nulls of all signals of the same sizes are made together: which *places* of the sorted values a window by chance
+    takes does not depend on the values, so the dear part, counting places, is done once for all of them. Each signal's
+    own null is what drawing for it alone would give.
+
+    Args:
+        sides: name of a signal → values of the reference and of the window, one a text.
+        draws: the windows by chance.
+    """
+    found: dict[str, Score] = {}
+    for sizes in dict.fromkeys((len(old), len(new)) for old, new in sides.values()):
+        names = [name for name, (old, new) in sides.items() if (len(old), len(new)) == sizes]
+        values = np.stack([np.concatenate(sides[name]).astype(np.float64) for name in names])
+        # In doubles and about their mean: a large mean would drown a small spread.
+        values -= values.mean(axis=1, keepdims=True)
+        order = np.argsort(values, axis=1, kind="stable")
+        pooled = np.take_along_axis(values, order, axis=1)
+        # Each signal's own window takes other places; of its distances to all signals the own one counts.
+        own = _wasserstein(order >= sizes[0], pooled).diagonal()
+        null = np.concatenate([_wasserstein(drawn, pooled) for drawn in draws.blocks(*sizes)])
+        for position, name in enumerate(names):
+            found[name] = score_against(float(own[position]), null[:, position])
+    return found
 
 
 def categorical_score(reference: Sequence[str], window: Sequence[str], draws: Draws) -> Score:
@@ -145,23 +159,22 @@ def score_against(value: float, null: Floats) -> Score:
 
 
 def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:
-    """Distance for each row of memberships; (rows,).
+    """Distance for each row of memberships and each signal; (rows, signals).
 
     Args:
-        in_window: (rows, texts), which places of the sorted pool belong to the window.
-        pooled: (texts,), sorted, with mean 0.
+        in_window: (rows, texts), which places of the sorted pools belong to the window; equally many in each row.
+        pooled: (signals, texts), each sorted, with mean 0.
     """
     size = in_window.shape[1]
     of_window = int(in_window[0].sum())
     of_reference = size - of_window
-    gaps = np.diff(pooled)
-    below = np.cumsum(in_window, axis=1, dtype=np.float64)[:, :-1]
+    gaps, squares = np.diff(pooled).T, np.diff(pooled**2).T
+    # Counted in whole numbers, which takes half the time of doubles.
+    below = np.cumsum(in_window, axis=1, dtype=np.int32)[:, :-1].astype(np.float64)
     # Sums over the window, by parts: the counts are there already.
-    sums = (
-        of_window * np.array([pooled[-1], pooled[-1] ** 2]) - below @ np.stack([gaps, np.diff(pooled**2)]).T
-    )
-    first = -sums[:, 0] / of_reference
-    second = ((pooled**2).sum() - sums[:, 1]) / of_reference
+    sums = of_window * pooled[:, -1] - below @ gaps
+    first = -sums / of_reference
+    second = ((pooled**2).sum(axis=1) - of_window * pooled[:, -1] ** 2 + below @ squares) / of_reference
     spread = np.sqrt(np.maximum(second - first**2, 0.0))
     below *= 1 / of_window + 1 / of_reference
     below -= np.arange(1, size) / of_reference

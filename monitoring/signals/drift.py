@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
 
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.chance import Draws, Floats, Score, categorical_score, holm, numeric_score
+from monitoring.signals.chance import Draws, Floats, Score, categorical_score, holm, numeric_scores
 from monitoring.signals.comparison import TITLES, Comparison, NothingToCompare
 from monitoring.signals.content import content_score
 from monitoring.signals.embedding import (
@@ -20,7 +21,7 @@ from monitoring.signals.embedding import (
 )
 from monitoring.signals.languages import languages_of
 from monitoring.signals.sentences import in_words
-from monitoring.signals.texts import DESCRIPTORS, Vocabulary, describe
+from monitoring.signals.texts import DESCRIPTORS, describe, measured_reference
 from monitoring.verdict import Drift, Signal
 from monitoring.window import Window
 
@@ -79,7 +80,16 @@ def _comparisons(
         minimum,
         lambda: content_score(texts, novel),
     )
-    for name, (old, new) in _numbers(texts, novel, reference, window).items():
+    numbers = _numbers(texts, novel, reference, window)
+
+    @cache
+    def numeric() -> dict[str, Score]:
+        """All that can be judged, together, which is cheaper than one by one."""
+        return numeric_scores(
+            {name: sides for name, sides in numbers.items() if min(map(len, sides)) >= minimum}, draws
+        )
+
+    for name, (old, new) in numbers.items():
         yield Comparison(
             name,
             "numbers",
@@ -88,7 +98,7 @@ def _comparisons(
             "Wasserstein distance, in standard deviations of the reference",
             settings.monitoring_min_numeric_shift,
             minimum,
-            lambda old=old, new=new: numeric_score(old, new, draws),  # type: ignore[misc]
+            lambda name=name: numeric()[name],  # type: ignore[misc]
         )
     live = [row.text for row in window.distinct]
     mixes = {
@@ -139,10 +149,10 @@ def _some(texts: list[str]) -> list[str]:
 def _numbers(
     texts: list[str], novel: list[str], reference: pd.DataFrame, window: Window
 ) -> dict[str, tuple[Floats, Floats]]:
-    vocabulary = Vocabulary(texts)
-    before, now = describe(texts), describe([row.text for row in window.distinct])
+    vocabulary, unseen, before = measured_reference(tuple(texts))
+    now = describe([row.text for row in window.distinct])
     return {
-        "unseen_words": (vocabulary.unseen_in_reference(), vocabulary.unseen_in(novel)),
+        "unseen_words": (unseen, vocabulary.unseen_in(novel)),
         "confidence": (
             reference["confidence"].to_numpy(dtype=float),
             np.array([row.score for row in window.answers], dtype=float),

@@ -9,11 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import wasserstein_distance
 
-from monitoring.signals.chance import Draws, auc_score, categorical_score, holm, numeric_score
+from monitoring.signals.chance import (
+    Draws,
+    Floats,
+    Score,
+    auc_score,
+    categorical_score,
+    holm,
+    numeric_scores,
+)
 
 
 def rng() -> np.random.Generator:
     return np.random.default_rng(4)
+
+
+def numeric_score(reference: Floats, window: Floats, draws: Draws) -> Score:
+    return numeric_scores({"one": (reference, window)}, draws)["one"]
 
 
 @pytest.mark.parametrize("sizes", [(300, 40), (40, 300), (150, 150)])
@@ -28,6 +40,26 @@ def test_scores_with_ties_are_right_too() -> None:
     reference, window = np.array([1.0, 1, 2, 2, 3, 3]), np.array([1.0, 2, 3, 3])
     score = numeric_score(reference, window, Draws(999, rng()))
     assert score.value == pytest.approx(wasserstein_distance(reference, window) / reference.std())
+
+
+def test_signals_that_are_scored_together_get_what_each_gets_alone() -> None:
+    source = np.random.default_rng(3)
+    sides = {
+        "skewed": (source.lognormal(size=90), source.lognormal(0.3, size=50)),
+        "in steps": (source.poisson(3, 90).astype(float), source.poisson(3, 50).astype(float)),
+        "far from zero": (1e6 + source.normal(size=90), 1e6 + source.normal(0.5, size=50)),
+        "another size": (source.normal(size=90), source.normal(size=30)),
+    }
+    together = numeric_scores(sides, Draws(999, rng()))
+    assert list(together) == list(sides)
+    for name, (old, new) in sides.items():
+        assert together[name].value == pytest.approx(wasserstein_distance(old, new) / old.std())
+        draws = Draws(999, rng())
+        if name == "another size":
+            list(draws.blocks(90, 50))  # the same draws as together
+        alone = numeric_score(old, new, draws)
+        assert together[name].p_value == alone.p_value
+        assert together[name].critical(0.01) == pytest.approx(alone.critical(0.01))
 
 
 def test_scores_are_evidentlys() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from monitoring.choosing import choose
-from monitoring.signals.chance import Draws, numeric_score
+from monitoring.signals.chance import Draws, numeric_scores
 from stores.predictions.queue import Batch, LabelQueue
 from tests.monitoring.conftest import NOW, House
 from tests.support.bundles import bbc_part
@@ -44,7 +44,8 @@ def test_quiet_traffic_is_quiet_beside_the_live_texts_that_the_queue_had_labelle
                 for row, more in zip(rows, times, strict=True)
                 if part_of(row.text, config, seed, more) == "test"
             ]
-            score = numeric_score(np.array(kept), window, Draws(999, np.random.default_rng(seed)))
+            sides = {"confidence": (np.array(kept), window)}
+            score = numeric_scores(sides, Draws(999, np.random.default_rng(seed)))["confidence"]
             alarms[way] += score.p_value <= 0.01
         sizes.append(len(kept))
     assert alarms["all alike"] >= 3, "or there was nothing to mend"

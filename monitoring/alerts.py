@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+from monitoring.advice import what_to_do
 from monitoring.judgement import breached
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
@@ -117,17 +118,8 @@ def message_of(
 
 
 def _steps(verdict: Verdict) -> list[str]:
-    steps = ["Open the report: it shows which property of the traffic moved, and which classes it touches."]
-    if verdict.accuracy.status == "breach":
-        steps.append(
-            "The answers are less right than they were. If a new version is the cause: `python -m training rollback`."
-        )
-    else:
-        steps.append(
-            "Whether the answers are still right only labels can say: send true labels of the window's predictions to "
-            "`/feedback`; the next check counts with them."
-        )
-    return [*steps, "With enough labels: `python -m monitoring check --on-breach retrain`."]
+    first = "Open the report: it shows which property of the traffic moved, and which classes it touches."
+    return [first, *what_to_do(verdict)]
 
 
 def _tell_one(

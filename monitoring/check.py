@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from monitoring.accuracy import judge_accuracy
 from monitoring.champion import Champion, find_champion
-from monitoring.changes import with_since
+from monitoring.changes import apart_from, with_since
 from monitoring.evidently_page import write_evidently_page
 from monitoring.judgement import judge
 from monitoring.prometheus import write_metrics
@@ -90,7 +90,8 @@ def run_check(
         window = read_window(store, champion, since, until, max_texts=settings.monitoring_max_texts)
         before = [check for check in log.last(_CHECKS_BEFORE, champion.model.name) if check.until <= since]
         verdict, comparisons = _judged(champion, window, before, settings)
-        verdict, folder = _publish(verdict, comparisons, window, settings, registry, output)
+        before = [check for check in before if check.model_version == champion.model.version]
+        verdict, folder = _publish(verdict, comparisons, window, before, settings, registry, output)
         return Checked(verdict, folder, log.add(_row(verdict, window, folder / REPORT)))
     finally:
         store.close()
@@ -138,6 +139,7 @@ def _publish(
     verdict: Verdict,
     comparisons: list[Comparison],
     window: Window,
+    before: list[Check],
     settings: MonitoringSettings,
     registry: ModelRegistry,
     output: Path | None,
@@ -156,7 +158,11 @@ def _publish(
             logger.warning("evidently_failed", extra={"fields": {"reason": repr(error)}})
     verdict = verdict.model_copy(update={"notes": notes})
     html = render_report(
-        verdict, comparisons, evidently_page=page, texts=window.distinct if show_texts else ()
+        verdict,
+        comparisons,
+        evidently_page=page,
+        texts=window.distinct if show_texts else (),
+        history=[*apart_from(window.since, before), _row(verdict, window, folder / REPORT)],
     )
     (folder / REPORT).write_text(html, encoding="utf-8")
     write_metrics(verdict, folder / METRICS)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from monitoring.advice import what_to_do
+from monitoring.choosing import novelty
 from monitoring.embedding_map import map_picture
+from monitoring.over_time import over_time_picture
 from monitoring.pictures import classes_picture, overview_picture, signal_pictures
 from monitoring.signals.comparison import Comparison
+from monitoring.topics import moved_topics
+from monitoring.touched import touched_classes
 from monitoring.verdict import Estimate, Verdict
 from monitoring.words import moved_words
 from stores.predictions import LabelledPrediction
+from stores.predictions.checks import Check
 
 HEADLINES = {
     "ok": "Within thresholds",
@@ -34,6 +42,7 @@ def render_report(
     *,
     evidently_page: str | None,
     texts: Sequence[LabelledPrediction] = (),
+    history: Sequence[Check] = (),
 ) -> str:
     """The report as HTML.
 
@@ -42,6 +51,7 @@ def render_report(
         comparisons: both sides of every signal, for the pictures.
         evidently_page: name of Evidently's page beside this one, if there is one.
         texts: predictions whose texts may be quoted; empty where they may not.
+        history: earlier checks against the same reference, the oldest first, and this one.
     """
     environment = Environment(
         loader=PackageLoader("monitoring", "."),
@@ -55,31 +65,52 @@ def render_report(
         "sentence": lambda text: text[:1].upper() + text[1:] + ("" if text.endswith(".") else "."),
         "estimate": _estimate,
         "duration": _duration,
+        "code": _code,
         "chance": lambda p: "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
     }
     by_name = {item.name: item for item in comparisons}
     content = by_name.get("text_content")
     judged = content is not None and content.score is not None
-    more, less = moved_words(
-        [str(text) for text in content.reference] if judged and content else [],
-        [str(text) for text in content.window] if judged and content else [],
+    old, new = (
+        ([str(text) for text in content.reference], [str(text) for text in content.window])
+        if judged and content
+        else ([], [])
     )
+    more, less = moved_words(old, new)
     return environment.get_template("report.html.j2").render(
         v=verdict,
         headline=HEADLINES[verdict.status],
+        advice=what_to_do(verdict),
         overview=overview_picture(verdict.drift),
         pictures=signal_pictures(comparisons),
         map=map_picture(comparisons),
+        over_time=over_time_picture(history),
         classes=classes_picture(verdict.accuracy),
+        touched=touched_classes(comparisons, verdict.accuracy),
+        topics=moved_topics(old, new),
         more=more,
         less=less,
         evidently=evidently_page,
-        examples=sorted(texts, key=lambda row: row.score)[:_EXAMPLES],
+        examples=_strangest(texts, old),
     )
+
+
+def _strangest(texts: Sequence[LabelledPrediction], reference: Sequence[str]) -> list[LabelledPrediction]:
+    """The texts least like any reference text."""
+    new = novelty([row.text for row in texts], reference)
+    return [texts[place] for place in np.argsort(-new, kind="stable")[:_EXAMPLES]]
 
 
 def _estimate(estimate: Estimate) -> str:
     return f"{100 * estimate.value:.1f}% ({100 * estimate.low:.1f} to {100 * estimate.high:.1f})"
+
+
+def _code(sentence: str) -> Markup:
+    """A sentence with what stands between backticks as code."""
+    parts = [escape(part) for part in sentence.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
 
 
 def _duration(seconds: float) -> str:

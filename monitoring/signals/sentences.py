@@ -20,7 +20,8 @@ def in_words(item: Comparison) -> str:
 def _of_texts(item: Comparison) -> str:
     assert item.score is not None
     return (
-        f"a reader could tell live from reference texts {item.score.value:.0%} of the time (50% is guessing)"
+        f"of a live and a reference text a classifier tells which is which {item.score.value:.0%} of the time (50% is "
+        "guessing)"
     )
 
 

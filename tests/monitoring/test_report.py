@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from monitoring.advice import what_to_do
 from tests.monitoring.conftest import House, mistyped, normal
 from tests.support.browser import chromium
 
@@ -23,7 +24,8 @@ def browser() -> Iterator[Browser]:
 def test_the_page_opens_with_the_verdict_and_needs_no_network(house: House, browser: Browser) -> None:
     texts, labels = normal(100)
     house.answer(mistyped(texts), labels=labels)
-    report = house.check().report
+    checked = house.check()
+    report = checked.report
     page = browser.new_page(viewport=PHONE)  # type: ignore[arg-type]
     asked, complaints = [], []
     page.on("request", lambda request: asked.append(request.url))
@@ -33,6 +35,11 @@ def test_the_page_opens_with_the_verdict_and_needs_no_network(house: House, brow
     assert "unseen words" in page.inner_text("header")
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
     assert complaints == []
+    assert [page.is_visible(f"h2:text-is('{title}')") for title in ("What to do", "Classes touched")] == [
+        True
+    ] * 2
+    assert "python -m monitoring queue export FILE" in page.locator("li code").all_inner_texts()
+    assert what_to_do(checked.verdict.model_copy(update={"status": "ok"})) == []
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     broken = "[...document.images].filter(image => image.naturalWidth === 0).length"
     assert page.evaluate("document.images.length") == 13  # overview, ten signals, map, classes
@@ -52,7 +59,7 @@ def test_no_text_leaves_the_store_unless_the_setting_allows_it(house: House) -> 
         content = path.read_text(encoding="utf-8")
         assert not [text for text in texts if text[:60] in content], path.name
     shown = house.check(monitoring_show_texts=True).report.read_text(encoding="utf-8")
-    assert "Texts of this window" in shown
+    assert "Texts least like the reference" in shown
 
 
 def test_markup_in_a_text_stays_text(house: House) -> None:

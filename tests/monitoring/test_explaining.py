@@ -1,0 +1,105 @@
+"""Why it moved: topics, classes and the windows before, from values whose answer is known."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import numpy as np
+import pytest
+
+from monitoring.over_time import over_time_picture
+from monitoring.signals.chance import Floats, Score
+from monitoring.signals.comparison import Comparison
+from monitoring.topics import moved_topics
+from monitoring.touched import touched_classes
+from monitoring.verdict import Accuracy
+from stores.predictions.checks import Check
+from tests.support.bundles import bbc_articles
+
+NO_LABELS = Accuracy(
+    status="insufficient_data", labelled=0, coverage=0, mean_lag_seconds=None, confidence_level=0.99,
+    accuracy=None, macro_f1=None, reference_accuracy=0.9, fall=None, expected_accuracy=0.9, classes=[], words="",
+)  # fmt: skip
+
+
+def mixed(sport: int, others: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    texts, labels = bbc_articles()
+    of = {True: [], False: []}  # type: dict[bool, list[str]]
+    for text, label in zip(texts, labels, strict=True):
+        of[label == "sports"].append(text)
+    return rng.sample(of[True], sport) + rng.sample(of[False], others)
+
+
+def test_a_topic_that_grew_is_named_by_its_words_with_both_shares() -> None:
+    moved = moved_topics(mixed(20, 180, 1), mixed(120, 80, 2))
+    assert moved
+    grown = [topic for topic in moved if topic.now > topic.before]
+    assert {"england", "game", "players", "cup", "win", "match", "rugby"} & {
+        w for t in grown for w in t.words
+    }
+    assert sum(topic.now - topic.before for topic in grown) > 0.25
+    assert moved == sorted(moved, key=lambda topic: -abs(topic.now - topic.before))
+
+
+def test_no_topic_moves_where_the_mix_is_the_same() -> None:
+    assert moved_topics(mixed(40, 160, 3), mixed(40, 160, 4)) == []
+
+
+@pytest.mark.parametrize("texts", [["short"] * 10, [""] * 200, [f"word{n}" for n in range(200)]])
+def test_texts_of_which_no_topics_can_be_made_have_none(texts: list[str]) -> None:
+    assert moved_topics(texts, texts) == []
+
+
+def compared(name: str, before: object, now: object, kind: str = "numbers") -> Comparison:
+    item = Comparison(name, kind, before, now, "", 0.1, 50, lambda: Score(0, 1, lambda _: 0))  # type: ignore[arg-type]
+    item.score = item.compute()
+    return item
+
+
+def confidences(count: int, mean: float, seed: int) -> Floats:
+    return np.clip(np.random.default_rng(seed).normal(mean, 0.05, count), 0, 1)
+
+
+def test_the_classes_that_a_change_touches_come_first() -> None:
+    before = ["a"] * 100 + ["b"] * 100 + ["c"] * 100
+    now = ["a"] * 100 + ["b"] * 160 + ["c"] * 40
+    sure = [confidences(300, 0.9, 1), confidences(300, 0.9, 2)]
+    sure[1][:100] -= 0.3  # the answers "a" are as many, but less sure
+    found = touched_classes(
+        [compared("predicted_label", before, now, "mix"), compared("confidence", *sure)], NO_LABELS
+    )
+    assert [(item.label, item.touched) for item in found] == [("b", True), ("c", True), ("a", True)]
+    assert (found[0].before, found[0].now) == pytest.approx((1 / 3, 160 / 300))
+    assert found[2].sure_before == pytest.approx(0.9, abs=0.02)
+    assert found[2].sure_now == pytest.approx(0.6, abs=0.02)
+
+
+def test_a_class_that_is_new_or_gone_is_touched_and_has_no_confidence_there() -> None:
+    sides = ["a"] * 60 + ["b"] * 60, ["a"] * 60 + ["c"] * 60
+    sure = confidences(120, 0.9, 1), confidences(120, 0.9, 2)
+    found = {
+        item.label: item
+        for item in touched_classes(
+            [compared("predicted_label", *sides, "mix"), compared("confidence", *sure)], NO_LABELS
+        )
+    }
+    assert [name for name, item in found.items() if item.touched] == ["b", "c"]
+    assert (found["b"].sure_now, found["c"].sure_before) == (None, None)
+    assert touched_classes([], NO_LABELS) == []
+
+
+def test_the_signals_over_time_need_a_past() -> None:
+    def check(day: int, status: str, value: float | None) -> Check:
+        signals = {"confidence": {"value": value, "threshold": 0.2, "status": status}, "of old": {}}
+        return Check(day, day - 1, day, "news", "1", status, "", "", signals, None, 0)
+
+    assert over_time_picture([check(1, "ok", 0.1)]) is None
+    assert over_time_picture([check(1, "ok", None), check(2, "not_measured", None)]) is None
+    past = [check(day, "ok", 0.1) for day in range(1, 60)]
+    quiet, loud = (over_time_picture([*past, check(60, status, 0.3)]) for status in ("ok", "breach"))
+    assert quiet is not None
+    assert loud is not None
+    assert b"#c2410c" in base64.b64decode(loud.split(",")[1])
+    assert b"#c2410c" not in base64.b64decode(quiet.split(",")[1])

@@ -87,6 +87,8 @@ def _load_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
     options = onnxruntime.SessionOptions()
     if threads:
         options.intra_op_num_threads = threads
+    # A thread that waits would else burn the core that tokenising, the HTTP face and other processes need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # see NetworkModel.logits

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from classifier import Classifier, Description, PredictionFailed
+from classifier.network import NetworkModel
 from classifier.runtime import Encoded
 from tests.support.bundles import TOPICS, bbc_part
 from tests.support.networks import MAX_LENGTH
@@ -129,6 +130,13 @@ def test_outputs_that_are_no_logits_are_an_error_and_no_answer(row: list[float],
 def test_ids_beyond_the_vocabulary_fail_as_our_error(network: Classifier) -> None:
     with pytest.raises(PredictionFailed, match="ONNX Runtime failed on 1 texts of up to 3 tokens"):
         network.infer([Encoded("", (101, 10_000_000, 102), 3, False)])
+
+
+def test_idle_threads_leave_the_processor_to_others(network_bundle: Path) -> None:
+    model = NetworkModel(network_bundle, Description.read(network_bundle), threads=2)
+    options = model._session.get_session_options()
+    assert options.intra_op_num_threads == 2
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
 def test_running_a_network_imports_no_torch(network: Classifier, tmp_path: Path) -> None:

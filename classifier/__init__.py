@@ -20,6 +20,7 @@ from classifier.errors import (
     BundleUntrusted,
     BundleVersionUnknown,
     ClassifierError,
+    DeviceMissing,
     GoldenMismatch,
     PredictionFailed,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Classifier",
     "ClassifierError",
     "Description",
+    "DeviceMissing",
     "Encoded",
     "GoldenMismatch",
     "PredictionFailed",

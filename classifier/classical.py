@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _TINY = 1e-12
 
 class ClassicalModel(ABC):
     """Base of the classical kinds: reads whole texts, counts words, gives log-probabilities as logits."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Nothing to tokenise: words are counted so that the answer can say how long a text was."""

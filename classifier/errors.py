@@ -7,6 +7,7 @@ ClassifierError
  │    ├── BundleVersionUnknown   the format is newer or older than this code reads
  │    ├── BundleUntrusted        not signed, or signed with another key
  │    └── GoldenMismatch         the model does not give the probabilities it was shipped with
+ ├── DeviceMissing               the device that is asked for is not there
  └── PredictionFailed            the model could not run on these texts
 """
 
@@ -39,6 +40,10 @@ class BundleUntrusted(BundleError):
 
 class GoldenMismatch(BundleError):
     """The loaded model does not give the golden probabilities."""
+
+
+class DeviceMissing(ClassifierError):
+    """The device that is asked for is not there, or ONNX Runtime cannot use it."""
 
 
 class PredictionFailed(ClassifierError):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from classifier.description import Description
+from classifier.device import Device, device_of, providers
 from classifier.errors import BundleDamaged, BundleIncomplete, PredictionFailed
 from classifier.runtime import Encoded
 
@@ -21,9 +22,12 @@ _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 class NetworkModel:
     """The `onnx` kind of bundle."""
 
-    def __init__(self, folder: Path, description: Description, threads: int | None) -> None:
+    def __init__(
+        self, folder: Path, description: Description, threads: int | None, device: Device = "cpu"
+    ) -> None:
         self._tokenizer = _load_tokenizer(folder / TOKENIZER_FILE)
-        self._session = _load_session(folder / description.model_file, threads)
+        self._session = _load_session(folder / description.model_file, threads, device)
+        self.device = device_of(self._session, device)
         self._inputs = {tensor.name for tensor in self._session.get_inputs()}
         if unknown := sorted(self._inputs - _INPUTS):
             raise BundleDamaged(
@@ -81,7 +85,7 @@ def _load_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def _load_session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _load_session(path: Path, threads: int | None, device: Device) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise BundleIncomplete(f"{path} is missing")
     options = onnxruntime.SessionOptions()
@@ -89,7 +93,8 @@ def _load_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessi
         options.intra_op_num_threads = threads
     # A thread that waits would else burn the core that tokenising, the HTTP face and other processes need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    preferred = providers(device, onnxruntime.get_available_providers())
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=preferred)
     except Exception as error:  # see NetworkModel.logits
         raise BundleDamaged(f"{path} is not a model that ONNX Runtime can run: {error}") from None

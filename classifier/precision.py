@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.device import Device
 from classifier.errors import BundleIncomplete, GoldenMismatch
 from classifier.golden import read_golden
 from classifier.predictor import Classifier
@@ -47,6 +48,7 @@ def load_fastest(
     signing_key: str | None = None,
     threads: int | None = None,
     precision: Precision = "auto",
+    device: Device = "cpu",
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Chosen:
     """Load a bundle, verified, with the file that `precision` asks for; `auto` measures for about a second.
@@ -55,9 +57,10 @@ def load_fastest(
         BundleIncomplete: `int8` is asked for, and the bundle has none.
         BundleError: see `Classifier.load`; GoldenMismatch also where int8 is asked for and calls a golden text
             something else.
+        DeviceMissing: `device` is `cuda`, and there is none.
     """
     folder = Path(folder)
-    exact = Classifier.load(folder, signing_key=signing_key, threads=threads)
+    exact = Classifier.load(folder, signing_key=signing_key, threads=threads, device=device)
     said = exact.description.model_file
     has_both = said == FLOAT32_FILE and INT8_FILE in exact.manifest.get("files", {})
     if precision == "float32" or said == INT8_FILE or (precision == "auto" and not has_both):
@@ -66,7 +69,7 @@ def load_fastest(
         raise BundleIncomplete(
             f"{folder} has no {INT8_FILE}: train the candidate with `int8: {{}}`, or do not ask for int8"
         )
-    rounded = exact.beside(INT8_FILE, threads=threads)
+    rounded = exact.beside(INT8_FILE, threads=threads, device=device)
     different = _called_differently(exact, rounded)
     if precision == "int8":
         if different:

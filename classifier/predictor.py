@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from classifier.batches import DEFAULT_BATCH_TOKENS, cut_batches
 from classifier.classical import CatBoostModel, SklearnModel
 from classifier.description import Description
+from classifier.device import Device
 from classifier.errors import GoldenMismatch, PredictionFailed
 from classifier.golden import compare_golden, read_golden
 from classifier.manifest import verify_manifest
@@ -59,6 +60,7 @@ class Classifier:
         threads: int | None = None,
         verify: bool = True,
         model_file: str | None = None,
+        device: Device = "cpu",
     ) -> Classifier:
         """Load a bundle.
 
@@ -68,9 +70,11 @@ class Classifier:
             threads: threads of one inference; None lets the runtime take every core.
             verify: False skips hashes and golden texts, for a bundle that is still being made.
             model_file: another file of the bundle to run than its description says, such as `model.int8.onnx`.
+            device: where a network computes; `auto`: on a GPU where ONNX Runtime can. Classical models have no choice.
 
         Raises:
             BundleError: missing, damaged, unknown, untrusted, or not computing what it should; names the file.
+            DeviceMissing: `cuda` is asked for, and is not there.
         """
         folder = Path(folder)
         manifest = verify_manifest(folder, signing_key=signing_key) if verify else {}
@@ -78,22 +82,23 @@ class Classifier:
         if model_file is not None:
             description = Description.model_validate({**description.model_dump(), "model_file": model_file})
         classifier = cls(
-            description, _load_model(folder, description, threads), folder=folder, manifest=manifest
+            description, _load_model(folder, description, threads, device), folder=folder, manifest=manifest
         )
         if verify:
             classifier.check_golden()
         return classifier
 
-    def beside(self, model_file: str, *, threads: int | None = None) -> Classifier:
+    def beside(self, model_file: str, *, threads: int | None = None, device: Device = "cpu") -> Classifier:
         """The same bundle run by another of its files, such as `model.int8.onnx`; as verified as this one.
 
         Raises:
             BundleError: the file is missing, or no model that can be run.
+            DeviceMissing: `cuda` is asked for, and is not there.
         """
         description = Description.model_validate({**self.description.model_dump(), "model_file": model_file})
         return Classifier(
             description,
-            _load_model(self.folder, description, threads),
+            _load_model(self.folder, description, threads, device),
             folder=self.folder,
             manifest=self.manifest,
         )
@@ -106,6 +111,11 @@ class Classifier:
     def labels(self) -> tuple[str, ...]:
         """Label names in the order of the probability columns."""
         return self.description.labels
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where it computes."""
+        return self._model.device
 
     @property
     def max_length(self) -> int | None:
@@ -162,9 +172,9 @@ class Classifier:
         compare_golden(self.folder, found, expected, tolerance)
 
 
-def _load_model(folder: Path, description: Description, threads: int | None) -> Model:
+def _load_model(folder: Path, description: Description, threads: int | None, device: Device) -> Model:
     if description.kind == "onnx":
-        return NetworkModel(folder, description, threads)
+        return NetworkModel(folder, description, threads, device)
     if description.kind == "catboost":
         return CatBoostModel(folder, description, threads)
     return SklearnModel(folder, description)

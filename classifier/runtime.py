@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,11 @@ class Encoded:
 
 class Model(Protocol):
     """A backend: turns texts into what it reads, and that into logits."""
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where it computes."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Prepare texts, in order. Thread-safe."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.device import Device
 from classifier.precision import Precision, load_fastest
 from classifier.predictor import Classifier
 
@@ -53,12 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--precision", choices=get_args(Precision), default="auto",
         help="of a bundle that holds float32 and int8: one of them, or the faster (default)",
     )  # fmt: skip
+    parser.add_argument("--device", choices=get_args(Device), default="cpu", help="where a network computes")
     parser.add_argument("--limit", type=int, default=512, help="texts to read at most")
     given = parser.parse_args(arguments)
     lines = given.texts.read_text(encoding="utf-8").splitlines()[: given.limit]
     texts = [json.loads(line)["text"] for line in lines]
     chosen = load_fastest(
-        given.bundle, threads=given.threads, precision=given.precision, batch_tokens=given.batch_tokens
+        given.bundle,
+        threads=given.threads,
+        precision=given.precision,
+        device=given.device,
+        batch_tokens=given.batch_tokens,
     )
     classifier = chosen.classifier
     classifier.predict(texts[:32])  # the first batches allocate

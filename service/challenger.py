@@ -50,6 +50,7 @@ def challenger_follower(
         poll_seconds=settings.poll_seconds,
         threads=settings.threads,
         precision=settings.precision,
+        device=settings.device,
         batch_tokens=settings.batch_tokens,
         on_swap=on_swap,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from classifier import BundleDamaged, BundleIncomplete, Classifier, ClassifierError
+from classifier.device import Device
 from classifier.golden import read_golden
 from classifier.precision import Chosen, Precision, load_fastest
 from service.jobs import ServedModel
@@ -51,6 +52,7 @@ class ChampionFollower:
         poll_seconds: pause between two looks at the registry.
         threads: threads of one inference; None takes every core.
         precision: which of a bundle's files runs, where it holds float32 and int8.
+        device: where a network computes; one that is not there is a problem that `following` tells.
         batch_tokens: size of the batch that warms a model up.
         on_swap: told of each model that is swapped in.
         on_failure: told of each poll or swap that failed.
@@ -66,6 +68,7 @@ class ChampionFollower:
         poll_seconds: float,
         threads: int | None = None,
         precision: Precision = "auto",
+        device: Device = "auto",
         batch_tokens: int = 2048,
         on_swap: Callable[[ServedModel], None] = lambda _: None,
         on_failure: Callable[[], None] = lambda: None,
@@ -74,6 +77,7 @@ class ChampionFollower:
         self._poll_seconds = poll_seconds
         self._threads = threads
         self._precision: Precision = precision
+        self._device: Device = device
         self._batch_tokens = batch_tokens
         self._on_swap = on_swap
         self._on_failure = on_failure
@@ -165,7 +169,13 @@ class ChampionFollower:
             chosen = self._opened(wanted)
         logger.info(
             f"{self._what}_loaded",
-            extra={"fields": {"runs": chosen.reason, "batch_milliseconds": chosen.milliseconds}},
+            extra={
+                "fields": {
+                    "runs": chosen.reason,
+                    "device": chosen.classifier.device,
+                    "batch_milliseconds": chosen.milliseconds,
+                }
+            },
         )
         _warm_up(chosen.classifier, self._batch_tokens)
         return ServedModel(
@@ -179,6 +189,7 @@ class ChampionFollower:
             signing_key=self._key,
             threads=self._threads,
             precision=self._precision,
+            device=self._device,
             batch_tokens=self._batch_tokens,
         )
 

@@ -93,6 +93,7 @@ class Engine:
             poll_seconds=settings.poll_seconds,
             threads=settings.threads,
             precision=settings.precision,
+            device=settings.device,
             batch_tokens=settings.batch_tokens,
             on_swap=self.metrics.swapped,
             on_failure=self.metrics.follow_failed,

@@ -236,6 +236,7 @@ def _model() -> dict[str, Any]:
                     "max_length": 128,
                     "file": "model.int8.onnx",
                     "file_reason": "model.int8.onnx is 1.71 times as fast as model.onnx here",
+                    "device": "cpu",
                     "metrics": {"test_macro_f1": 0.9712},
                     "loaded_at": "2026-01-31T12:00:00.000+00:00",
                     "follows": "models:/news@champion",

@@ -154,6 +154,7 @@ def _card(model: ServedModel, engine: Engine) -> dict[str, Any]:
         "max_length": model.classifier.max_length,
         "file": model.classifier.description.model_file,
         "file_reason": model.runs,
+        "device": model.classifier.device,
         "metrics": numeric_tags(model.tags),
         "loaded_at": _time(model.loaded_at),
         "follows": following.source,

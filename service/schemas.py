@@ -202,6 +202,7 @@ class ModelCard(BaseModel):
         description="Tokens that it reads of a text; null when it reads everything."
     )
     file: str = Field(description="The file of the bundle that runs, such as `model.int8.onnx`.")
+    device: Literal["cpu", "cuda"] = Field(description="Where it computes.")
     file_reason: str = Field(description="Why that one, with what was measured where there was a choice.")
     metrics: dict[str, float] = Field(description="Figures that training noted with this version.")
     loaded_at: str

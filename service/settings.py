@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
+from classifier.device import Device
 from classifier.precision import Precision
 from stores.settings import Settings
 
@@ -39,6 +40,10 @@ class ServiceSettings(Settings):
     precision: Precision = "auto"
     """Numbers that a network computes in, where its bundle holds both: `float32`, `int8`, or `auto`: whichever a short
     measurement at load finds faster on this processor."""
+
+    device: Device = "auto"
+    """Where a network computes: `cpu`, `cuda` (an NVIDIA GPU; needs `onnxruntime-gpu` in place of `onnxruntime`, and is
+    refused where there is none), or `auto`: on the GPU where ONNX Runtime can use one. Classical models use the CPU."""
 
     request_timeout: float = Field(default=30.0, gt=0, le=3600)
     """Seconds until a request is answered with 504; `X-Deadline-Ms` shortens it for one request."""

@@ -130,7 +130,8 @@ def test_what_the_rooms_offer() -> None:
     classifier = importlib.import_module("classifier")
     assert set(classifier.__all__) == {
         "BundleDamaged", "BundleError", "BundleIncomplete", "BundleUntrusted", "BundleVersionUnknown", "Classifier",
-        "ClassifierError", "Description", "Encoded", "GoldenMismatch", "PredictionFailed", "Predictions", "seal_bundle",
+        "ClassifierError", "Description", "DeviceMissing", "Encoded", "GoldenMismatch", "PredictionFailed",
+            "Predictions", "seal_bundle",
     }  # fmt: skip
     predictions = importlib.import_module("stores.predictions")
     assert set(predictions.__all__) >= {

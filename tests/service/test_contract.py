@@ -136,6 +136,7 @@ def test_the_model_tells_about_itself(client):
     assert (card.name, card.version, card.alias, card.candidate) == ("news", "1", "champion", "tfidf_logreg")
     assert set(card.labels) == LABELS
     assert card.max_length is None
+    assert card.device == "cpu"
     assert card.metrics == {"test_macro_f1": 0.95}
     assert card.follows == "models:/news@champion"
     assert card.problem is None

@@ -6,9 +6,12 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from classifier import Classifier
+from service.champion import ChampionFollower
+from stores.settings import SigningSettings, TrackingSettings
 from tests.support.bundles import bbc_part
 from tests.support.engines import face_of, running_engine
 from tests.support.networks import sealed_network_bundle
@@ -74,3 +77,19 @@ def test_everybody_gets_the_answer_of_their_own_text(network_bundle, tmp_path):
                 )
 
     asyncio.run(story())
+
+
+def test_a_device_that_is_not_there_is_said_and_nothing_else_is_served(network_bundle, tmp_path):
+    """The follower does not quietly compute on the processor."""
+    follower = ChampionFollower(
+        TrackingSettings(var_dir=tmp_path, model_uri=str(network_bundle)),
+        SigningSettings(),
+        poll_seconds=0.1,
+        device="cuda",
+    )
+    follower.poll()
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and follower.served:
+        assert follower.served.classifier.device == "cuda"
+    else:
+        assert follower.served is None
+        assert "the device cuda is asked for" in str(follower.following.problem)

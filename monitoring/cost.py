@@ -33,6 +33,7 @@ turn_telemetry_off()
 
 from monitoring.champion import Champion, find_champion  # noqa: E402  after the switches
 from monitoring.settings import MonitoringSettings  # noqa: E402
+from monitoring.signals.comparison import TITLES  # noqa: E402
 from monitoring.signals.drift import measure_drift  # noqa: E402
 from monitoring.signals.quiet import numpy_state_kept  # noqa: E402
 from monitoring.signals.texts import describe  # noqa: E402
@@ -244,7 +245,8 @@ def main(rows: list[int], frames: list[int], rounds: int) -> None:
         )
     if frames:
         print(
-            "\n| rows on each side | preset, 3 columns | preset with descriptors, 8 columns | ours, 12 signals |\n"
+            "\n| rows on each side | preset, 3 columns | preset with descriptors, 8 columns | "
+            f"ours, {len(TITLES)} signals |\n"
             "|---|---|---|---|",
             flush=True,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-DEFAULT_BATCH_TOKENS = 2048
-"""Padded tokens a batch. More is not faster on a CPU once a batch no longer fits its cache."""
+DEFAULT_BATCH_TOKENS = 1024
+"""Padded tokens a batch. More is slower on a CPU once a batch no longer fits its cache; docs/serving.md has figures."""
 
 
 def cut_batches(costs: Sequence[int], budget: int = DEFAULT_BATCH_TOKENS) -> Iterator[list[int]]:

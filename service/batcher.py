@@ -50,7 +50,7 @@ class Batcher:
 
     Usage::
 
-        batcher = Batcher(deliver, batch_tokens=2048, capacity=2000)
+        batcher = Batcher(deliver, batch_tokens=1024, capacity=2000)
         batcher.start()
         batcher.reserve(len(texts))         # QueueFull at once, before any work is spent on the request
         batcher.submit(job)                 # job.future has the answers

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from classifier import BundleDamaged, BundleIncomplete, Classifier, ClassifierError
+from classifier.batches import DEFAULT_BATCH_TOKENS
 from classifier.device import Device
 from classifier.golden import read_golden
 from classifier.precision import Chosen, Precision, load_fastest
@@ -69,7 +70,7 @@ class ChampionFollower:
         threads: int | None = None,
         precision: Precision = "auto",
         device: Device = "auto",
-        batch_tokens: int = 2048,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
         on_swap: Callable[[ServedModel], None] = lambda _: None,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:

@@ -28,7 +28,8 @@ class ServiceSettings(Settings):
     """Texts that may wait to be computed, over all requests; past it requests are refused with 429."""
 
     batch_tokens: int = Field(default=DEFAULT_BATCH_TOKENS, ge=1)
-    """Padded tokens of one batch. More is not faster on a CPU once a batch no longer fits its cache."""
+    """Padded tokens of one batch. More is slower on a CPU once a batch no longer fits its cache; a GPU should
+    get more."""
 
     cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
     """Bytes for answers to texts that were asked before, which are then not computed again (but logged like any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-DEFAULT_BATCH_TOKENS = 1024
+DEFAULT_BATCH_TOKENS = 512
 """Padded tokens a batch. More is slower on a CPU once a batch no longer fits its cache; docs/serving.md has figures."""
 
 

@@ -33,8 +33,8 @@ class ClassicalModel(ABC):
         """Nothing to tokenise: words are counted so that the answer can say how long a text was."""
         return [Encoded(text, (), len(text.split()), truncated=False) for text in texts]
 
-    def logits(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
-        """Log-probabilities, so that temperature scaling means the same for every kind."""
+    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:  # noqa: ARG002
+        """Log-probabilities, so that temperature scaling means the same for every kind; `alone` makes no difference."""
         try:
             probabilities = self._predict_proba([item.text for item in batch])
         except Exception as error:  # scikit-learn and CatBoost raise types of their own

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +28,14 @@ class NetworkModel:
         self, folder: Path, description: Description, threads: int | None, device: Device = "cpu"
     ) -> None:
         self._tokenizer = _load_tokenizer(folder / TOKENIZER_FILE)
-        self._session = _load_session(folder / description.model_file, threads, device)
+        self._path = folder / description.model_file
+        self._threads = threads
+        self._session = _load_session(self._path, threads, device)
+        self._lock = threading.Lock()
         self.device = device_of(self._session, device)
         self._inputs = {tensor.name for tensor in self._session.get_inputs()}
         if unknown := sorted(self._inputs - _INPUTS):
-            raise BundleDamaged(
-                f"{folder / description.model_file} wants the input {unknown[0]!r}; known are {sorted(_INPUTS)}"
-            )
+            raise BundleDamaged(f"{self._path} wants the input {unknown[0]!r}; known are {sorted(_INPUTS)}")
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         # A network without a stated maximum would read texts longer than its position table.
         self._max_length = description.max_length or 512
@@ -53,8 +56,9 @@ class NetworkModel:
             encoded.append(Encoded(text, tuple(ids), tokens, truncated))
         return encoded
 
-    def logits(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
+    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:
         """One forward pass over the padded batch."""
+        session = self._session if alone else self._one_thread()
         width = max(len(item.ids) for item in batch)
         ids = np.full((len(batch), width), self._pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), width), dtype=np.int64)
@@ -63,13 +67,24 @@ class NetworkModel:
             mask[row, : len(item.ids)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         try:
-            outputs = self._session.run(None, {name: feeds[name] for name in self._inputs})
+            outputs = session.run(None, {name: feeds[name] for name in self._inputs})
         except Exception as error:  # ONNX Runtime raises many types of its own, none of them public
             raise PredictionFailed(
                 f"ONNX Runtime failed on {len(batch)} texts of up to {width} tokens: {error}"
             ) from error
         logits: NDArray[np.float32] = np.asarray(outputs[0], dtype=np.float32)
         return logits
+
+    def _one_thread(self) -> onnxruntime.InferenceSession:
+        """The same network for one thread, loaded when it is first needed: only a server runs batches side by side."""
+        with self._lock:
+            return self._narrow
+
+    @cached_property
+    def _narrow(self) -> onnxruntime.InferenceSession:
+        if self._threads == 1 or self.device == "cuda":
+            return self._session
+        return _load_session(self._path, 1, "cpu")
 
 
 def _load_tokenizer(path: Path) -> Tokenizer:

@@ -126,8 +126,12 @@ class Classifier:
         """Prepare texts, in order; tokenising leaves the interpreter lock free."""
         return self._model.encode(texts)
 
-    def infer(self, batch: Sequence[Encoded]) -> Probabilities:
+    def infer(self, batch: Sequence[Encoded], *, alone: bool = True) -> Probabilities:
         """Run one batch as it is, padded to its longest text; (n, labels) float32.
+
+        Args:
+            batch: what `encode` gave.
+            alone: whether it may use every thread; False for a batch that runs beside others.
 
         Raises:
             PredictionFailed: the runtime could not run it, or gave something that is no logits of these labels.
@@ -135,7 +139,7 @@ class Classifier:
         expected = (len(batch), len(self.labels))
         if not batch:
             return np.zeros(expected, dtype=np.float32)
-        logits = self._model.logits(batch)
+        logits = self._model.logits(batch, alone=alone)
         if logits.shape != expected:
             raise PredictionFailed(
                 f"{self._model_path} gives outputs of shape {logits.shape} where {expected} (texts, labels) is due"

@@ -42,8 +42,12 @@ class Model(Protocol):
         """Prepare texts, in order. Thread-safe."""
         ...
 
-    def logits(self, batch: Sequence[Encoded]) -> NDArray[np.float32]:
-        """Run one batch; (n, labels) float32 logits (log-probabilities, for a classical model). Thread-safe."""
+    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:
+        """Run one batch; (n, labels) float32 logits (log-probabilities, for a classical model). Thread-safe.
+
+        Not `alone`, it keeps to the calling thread: others call at the same time, and a core that waits for another is
+        lost to both.
+        """
         ...
 
 

@@ -1,11 +1,12 @@
-"""Requests batched across clients: a bounded line, and one thread that computes as soon as it is free."""
+"""Requests batched across clients: a bounded line, and threads that compute as soon as they are free."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from classifier import PredictionFailed
 from service.answer_cache import AnswerCache, Known
 from service.errors import DeadlinePassed, PredictionBroken, QueueFull, ServiceError, ShuttingDown, WorkerDead
+from service.in_flight import InFlight
 from service.jobs import Computed, Item, Job
 from service.waiting import WaitingLine
 
@@ -26,7 +28,7 @@ _LONGEST_RETRY = 60.0
 
 
 class SpareWork(Protocol):
-    """What the thread may do while no request waits."""
+    """What a thread may do while no request waits."""
 
     @property
     def waiting(self) -> bool:
@@ -38,19 +40,32 @@ class SpareWork(Protocol):
         ...
 
 
-class Batcher:
-    """Computes jobs in batches, in a thread of its own, and hands each batch on as soon as it is computed.
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """What one of the threads is at."""
 
-    There is no fixed waiting: a batch is cut from what waits at the moment the thread is free. Work whose client has
+    in_hand: list[Item] = field(default_factory=list)
+    busy_since: float | None = None
+    alone: bool = True
+    """Whether nothing else was waiting or being computed when it took its batch: then it may use every core."""
+
+
+class Batcher:
+    """Computes jobs in batches, in threads of its own, and hands each batch on as soon as it is computed.
+
+    There is no fixed waiting: a batch is cut from what waits at the moment a thread is free. Work whose client has
     left or whose deadline has passed is dropped before it is computed. A text that breaks the model is found by
     halving its batch, and fails alone.
 
-    A text that waits more than once is computed once: equal texts are as long as one another, so they share a batch,
-    and what was computed while a text waited is found in the cache when its turn comes.
+    Each thread is a lane. While several batches wait, each lane computes one on one core, which costs no waiting of
+    cores for one another; a batch with nothing beside it gets every core.
+
+    A text that waits more than once is computed once: who asks for a text that is being computed shares what comes of
+    it, and what was computed while a text waited is found in the cache when its turn comes.
 
     Usage::
 
-        batcher = Batcher(deliver, batch_tokens=1024, capacity=2000)
+        batcher = Batcher(deliver, batch_tokens=512, capacity=2000)
         batcher.start()
         batcher.reserve(len(texts))         # QueueFull at once, before any work is spent on the request
         batcher.submit(job)                 # job.future has the answers
@@ -60,6 +75,7 @@ class Batcher:
         deliver: takes each computed batch; may block, which holds the next batch back.
         batch_tokens: padded tokens of one batch.
         capacity: texts that may wait.
+        lanes: threads that compute.
         stall_seconds: a batch that takes longer makes `alive` False.
         cache: answers that are known; None knows none.
         spare: work for when no request waits, a piece at a time; a piece that fails is logged and left.
@@ -72,6 +88,7 @@ class Batcher:
         *,
         batch_tokens: int,
         capacity: int,
+        lanes: int = 1,
         stall_seconds: float = 120.0,
         cache: AnswerCache | None = None,
         spare: SpareWork | None = None,
@@ -86,26 +103,32 @@ class Batcher:
         self._observe = observe
         self._line = WaitingLine()
         self._reserved = 0
-        self._in_hand: list[Item] = []
-        self._busy_since: float | None = None
+        self._in_flight = InFlight()
         self._rate = _FIRST_GUESS
         self._stopping = False
         self._dead = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._lanes = [_Lane() for _ in range(lanes)]
+        self._threads = [
+            threading.Thread(target=self._run, args=(lane,), name=f"batcher-{number}", daemon=True)
+            for number, lane in enumerate(self._lanes, start=1)
+        ]
 
     # -- the side of the requests ---------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Take no new work, compute what waits, and end the thread; waits for it at most `timeout` seconds."""
+        """Take no new work, compute what waits, and end the threads; waits for them at most `timeout` seconds."""
+        until = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             self._stopping = True
-            self._changed.notify()
-        self._thread.join(timeout)
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
 
     def reserve(self, texts: int) -> None:
         """Claim room for `texts` texts.
@@ -157,9 +180,11 @@ class Batcher:
     @property
     def alive(self) -> bool:
         """Whether work that is submitted now would be computed."""
-        busy_since = self._busy_since
-        stalled = busy_since is not None and time.monotonic() - busy_since > self._stall
-        return self._thread.is_alive() and not self._dead and not stalled
+        now = time.monotonic()
+        stalled = any(
+            now - since > self._stall for lane in self._lanes if (since := lane.busy_since) is not None
+        )
+        return all(thread.is_alive() for thread in self._threads) and not self._dead and not stalled
 
     def _refuse_when_closed(self) -> None:
         if self._dead:
@@ -167,37 +192,47 @@ class Batcher:
         if self._stopping:
             raise ShuttingDown("the service is shutting down: try another instance, or this one later")
 
-    # -- the side of the thread -----------------------------------------------------------------------------------
+    # -- the side of the threads ----------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, lane: _Lane) -> None:
         try:
-            while (batch := self._next_batch()) is not None:
-                started = time.monotonic()
-                self._busy_since = started
+            while (batch := self._next_batch(lane)) is not None:
                 if not batch:
                     self._use_spare_time()
-                elif unknown := self._answer_known(batch, started):
-                    self._compute(unknown, started)
-                    self._measure(len(unknown), time.monotonic() - started)
-                self._busy_since = None
+                    continue
+                started = time.monotonic()
+                unknown = self._answer_known(batch, started)
+                if mine := self._in_flight.claim(unknown):
+                    self._compute(mine, started, alone=lane.alone)
+                    self._measure(len(mine), time.monotonic() - started)
         except BaseException:
-            logger.exception("the batching thread died")
+            logger.exception("a batching thread died")
             self._die()
             raise
 
-    def _next_batch(self) -> list[Item] | None:
-        """The next batch, waiting for one if need be; empty when there is time to spare, None at the end."""
+    def _next_batch(self, lane: _Lane) -> list[Item] | None:
+        """The lane's next batch, waiting for one if need be; empty when there is time to spare, None at the end."""
         with self._changed:
+            lane.busy_since = None
             while True:
                 self._drop_what_is_over()
                 if batch := self._line.take(self._budget):
-                    self._in_hand = batch
+                    if len(self._line):
+                        self._changed.notify()  # for a lane that sleeps
+                    lane.alone = not len(self._line) and not self._busy
+                    lane.in_hand, lane.busy_since = batch, time.monotonic()
                     return batch
                 if self._stopping:
                     return None
-                if self._spare is not None and self._spare.waiting:
+                if self._spare is not None and self._spare.waiting and not self._busy:
+                    lane.busy_since = time.monotonic()
                     return []
                 self._changed.wait()
+
+    @property
+    def _busy(self) -> int:
+        """Lanes that compute."""
+        return sum(lane.busy_since is not None for lane in self._lanes)
 
     def _use_spare_time(self) -> None:
         assert self._spare is not None, "this is a bug: there is no spare work"
@@ -223,28 +258,32 @@ class Batcher:
             self._hand_over(Computed(model, [item for item, _ in known], rows, taken, time.monotonic()))
         return [item for item, answer in found if answer is None]
 
-    def _compute(self, items: list[Item], taken: float) -> None:
+    def _compute(self, items: list[Item], taken: float, *, alone: bool) -> None:
         """Run a batch; one that fails is halved until the texts that break the model stand alone."""
         model = items[0].job.model
         started = time.monotonic()
-        unique, places = _unique(items)
         try:
-            rows = model.classifier.infer([item.encoded for item in unique])
+            rows = model.classifier.infer([item.encoded for item in items], alone=alone)
         except PredictionFailed as error:
             if len(items) == 1:
-                self._fail_alone(items[0], error)
+                for item in (items[0], *self._in_flight.finish(items)[0]):
+                    self._fail_alone(item, error)
                 return
             middle = len(items) // 2
-            self._compute(items[:middle], taken)
-            self._compute(items[middle:], taken)
+            self._compute(items[:middle], taken, alone=alone)
+            self._compute(items[middle:], taken, alone=alone)
             return
         computed = time.monotonic()
-        costs = [item.cost for item in unique]
-        self._observe(len(unique), sum(costs), max(costs) * len(unique), computed - started)
-        for item, row in zip(unique, rows, strict=True):
+        costs = [item.cost for item in items]
+        self._observe(len(items), sum(costs), max(costs) * len(items), computed - started)
+        for item, row in zip(items, rows, strict=True):
             known = Known(row.copy(), item.encoded.tokens, item.encoded.truncated)
             self._cache.put(model.model_id, item.encoded.text, known)
-        self._hand_over(Computed(model, items, rows[places], taken, computed))
+        answered, places = list(items), list(range(len(items)))
+        for place, followers in enumerate(self._in_flight.finish(items)):
+            answered += followers
+            places += [place] * len(followers)
+        self._hand_over(Computed(model, answered, rows[places], taken, computed))
 
     def _hand_over(self, batch: Computed) -> None:
         try:
@@ -263,25 +302,13 @@ class Batcher:
         item.job.fail(broken)
 
     def _measure(self, texts: int, seconds: float) -> None:
-        self._rate += _SMOOTHING * (texts / max(seconds, 1e-6) - self._rate)
+        self._rate += _SMOOTHING * (self._busy * texts / max(seconds, 1e-6) - self._rate)
 
     def _die(self) -> None:
         with self._changed:
             self._dead = True
-            jobs = [*self._line.jobs(), *(item.job for item in self._in_hand)]
+            jobs = self._line.jobs()
             self._line.drop(jobs)
-        for job in jobs:
+            items = [*self._in_flight.everybody(), *(item for lane in self._lanes for item in lane.in_hand)]
+        for job in [*jobs, *(item.job for item in items)]:
             job.fail(WorkerDead("the thread that computes has died: the service must be restarted"))
-
-
-def _unique(items: Sequence[Item]) -> tuple[list[Item], list[int]]:
-    """The first item of each text, and for every item which of those has its text."""
-    first: dict[str, int] = {}
-    unique: list[Item] = []
-    places = []
-    for item in items:
-        place = first.setdefault(item.encoded.text, len(unique))
-        if place == len(unique):
-            unique.append(item)
-        places.append(place)
-    return unique, places

@@ -48,7 +48,7 @@ def challenger_follower(
         tracking.model_copy(update={"model_alias": CHALLENGER}),
         signing,
         poll_seconds=settings.poll_seconds,
-        threads=settings.threads,
+        threads=settings.cores,
         precision=settings.precision,
         device=settings.device,
         batch_tokens=settings.batch_tokens,

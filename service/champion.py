@@ -240,4 +240,5 @@ def _warm_up(classifier: Classifier, batch_tokens: int) -> None:
     encoded = classifier.encode(texts[:1])
     classifier.infer(encoded)
     fitting = max(1, min(64, batch_tokens // encoded[0].cost))
-    classifier.infer(encoded * fitting)
+    for alone in (True, False):
+        classifier.infer(encoded * fitting, alone=alone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from joblib import cpu_count
 from pydantic import Field, SecretStr, model_validator
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
@@ -36,7 +37,7 @@ class ServiceSettings(Settings):
     other). 0: every text is computed. Texts themselves are not kept in it."""
 
     threads: int | None = Field(default=None, ge=1)
-    """Threads of one inference. Unset: one for each core."""
+    """Threads that compute. Unset: one for each core that the process may use, a container's limit included."""
 
     precision: Precision = "auto"
     """Numbers that a network computes in, where its bundle holds both: `float32`, `int8`, or `auto`: whichever a short
@@ -76,6 +77,11 @@ class ServiceSettings(Settings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level of log lines; `INFO` writes one line a request."""
+
+    @property
+    def cores(self) -> int:
+        """Threads that compute."""
+        return self.threads or cpu_count()
 
     @property
     def keys(self) -> tuple[bytes, ...]:

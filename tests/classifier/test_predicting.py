@@ -112,7 +112,7 @@ class _Constant:
     def encode(self, texts: list[str]) -> list[Encoded]:
         return [Encoded(text, (), 1, False) for text in texts]
 
-    def logits(self, batch: list[Encoded]) -> np.ndarray:
+    def logits(self, batch: list[Encoded], *, alone: bool = True) -> np.ndarray:
         return np.asarray([self.row] * len(batch), dtype=np.float32)
 
 

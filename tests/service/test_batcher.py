@@ -158,7 +158,7 @@ def test_a_dead_thread_is_noticed_and_nobody_hangs(classifier, monkeypatch):
         except WorkerDead:
             continue
         assert job is not deadly
-    desk.batcher._thread.join(10)
+    desk.batcher._threads[0].join(10)
     assert not desk.batcher.alive
     with pytest.raises(WorkerDead, match="must be restarted"):
         desk.batcher.reserve(1)
@@ -187,3 +187,61 @@ def test_stopping_computes_what_was_accepted_and_refuses_the_rest(desk):
     desk.trained.free.set()
     for job in (held, *accepted):
         assert job.future.result(10)
+
+
+def test_batches_that_wait_are_computed_side_by_side_each_on_one_core(classifier):
+    desk = Desk(Trained(classifier), lanes=2)
+    first = desk.hold()
+    desk.trained.entered.clear()
+    second = desk.job("another text meanwhile")
+    assert desk.trained.entered.wait(10)  # though the first has not been computed
+    assert not first.future.done()
+    desk.trained.free.set()
+    assert first.future.result(10)
+    assert second.future.result(10)
+    assert desk.trained.alone == [True, False]
+    desk.job("with nothing beside it").future.result(10)
+    assert desk.trained.alone[-1]
+    desk.batcher.stop(10)
+
+
+def test_who_asks_for_a_text_that_is_being_computed_shares_what_comes_of_it(classifier):
+    desk = Desk(Trained(classifier), lanes=2)
+    held = desk.hold()
+    desk.trained.entered.clear()
+    same, other = desk.job("held", "held"), desk.job("something else")
+    assert desk.trained.entered.wait(10)  # the other lane has passed `same`, and is at this one
+    desk.trained.free.set()
+    answers = [*held.future.result(10), *same.future.result(10)]
+    assert len({answer.scores[0] for answer in answers}) == 1
+    assert other.future.result(10)
+    assert sum(batch.count("held") for batch in desk.trained.batches) == 1
+    desk.batcher.stop(10)
+
+
+def test_who_shares_a_text_that_breaks_the_model_fails_with_it(classifier):
+    desk = Desk(Trained(classifier), lanes=2)
+    desk.trained.free.clear()
+    first = desk.job(POISON)
+    assert desk.trained.entered.wait(10)
+    second = desk.job(POISON, "good")
+    desk.trained.free.set()
+    for job in (first, second):
+        assert isinstance(job.future.exception(10), PredictionBroken)
+    assert desk.batcher.alive
+    desk.batcher.stop(10)
+
+
+def test_a_lane_that_dies_leaves_nobody_of_the_others_waiting(classifier, monkeypatch):
+    monkeypatch.setattr("threading.excepthook", lambda _: None)
+    desk = Desk(Trained(classifier), lanes=2)
+    desk.trained.free.clear()
+    jobs = [desk.job(DEADLY)]
+    assert desk.trained.entered.wait(10)
+    # The first of these follows the one that is being computed.
+    jobs += [desk.job(DEADLY), desk.job("held on the other lane"), desk.job("waits")]
+    desk.trained.free.set()
+    assert isinstance(jobs[0].future.exception(10), WorkerDead)
+    for job in jobs[1:]:
+        assert job.future.exception(10) is None or isinstance(job.future.exception(), WorkerDead)
+    assert not desk.batcher.alive

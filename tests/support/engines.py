@@ -33,17 +33,19 @@ class Trained(Classifier):
         self.free.set()
         self.entered = threading.Event()
         self.batches: list[list[str]] = []
+        self.alone: list[bool] = []
 
-    def infer(self, batch: Sequence[Encoded]) -> Probabilities:
+    def infer(self, batch: Sequence[Encoded], *, alone: bool = True) -> Probabilities:
         texts = [item.text for item in batch]
         self.batches.append(texts)
+        self.alone.append(alone)
         self.entered.set()
         assert self.free.wait(60), "a test forgot to let the model go on"
         if DEADLY in texts:
             raise SystemExit("as a crash inside a native library's callback would")
         if POISON in texts:
             raise PredictionFailed("the runtime refused the batch")
-        return super().infer(batch)
+        return super().infer(batch, alone=alone)
 
 
 def tracking_in(var_dir: Path) -> TrackingSettings:
@@ -60,7 +62,7 @@ def served(classifier: Classifier, version: str = "1") -> ServedModel:
 def running_engine(bundle: Path, var_dir: Path, **settings: Any) -> Iterator[tuple[Engine, Trained]]:
     """An engine that serves the bundle, with its model in the test's hands."""
     engine = Engine(
-        ServiceSettings(**{"poll_seconds": 0.1, **settings}),
+        ServiceSettings(**{"poll_seconds": 0.1, "threads": 1, **settings}),
         TrackingSettings(var_dir=var_dir, model_uri=str(bundle)),
         PredictionSettings(var_dir=var_dir),
         SigningSettings(),

@@ -1,4 +1,4 @@
-"""`python -m demo`: train, register, serve, watch; once round the circle, with the commands a user would type."""
+"""`python -m demo`: train, register, serve, watch, retrain: once round the circle, by the commands a user would type."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from demo.client import classify, send
+from demo.client import classify, send, version_after
 from demo.processes import StepFailed, run, service
+from demo.retraining import retraining_settings
 from demo.traffic import Labelled, drifted, read_texts
 from stores.settings import VarSettings
 
 console = Console()
 HEADLINE = "Shares in London fell sharply after the central bank raised interest rates again."
 _OUTCOMES = {0: "quiet", 1: "alarm"}
+_LEARNED_FROM = 0.7
+"""Share of the drifted articles that come before the retraining; the others show what it was good for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Watched:
     """What came of one kind of traffic."""
 
     name: str
+    version: str
+    """Of the model that answered."""
     texts: int
     accuracy: float
     status: int
@@ -40,7 +45,7 @@ class Watched:
 @click.option("--experiment", default="quickstart", show_default=True, help="The experiment to train.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Passed on to `training run`.")
 def main(experiment: str, overrides: tuple[str, ...]) -> None:
-    """Train and compare candidates, serve the champion, and watch it on normal and on drifted traffic."""
+    """Train and compare candidates, serve the champion, watch it on normal and on drifted traffic, and retrain."""
     started = time.monotonic()
     folder = VarSettings().folder("demo", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     try:
@@ -49,7 +54,7 @@ def main(experiment: str, overrides: tuple[str, ...]) -> None:
         console.print(f"[bold red]The demo stopped:[/] {error}")
         sys.exit(1)
     _summary(watched, model, answer, seconds=time.monotonic() - started)
-    unexpected = [item for item, status in zip(watched, (0, 1), strict=True) if item.status != status]
+    unexpected = [item for item, status in zip(watched, (0, 1, 0), strict=False) if item.status != status]
     for item in unexpected:
         console.print(f"[bold red]Unexpected:[/] monitoring was {_OUTCOMES[item.status]} on {item.name}.")
     sys.exit(1 if unexpected else 0)
@@ -80,25 +85,56 @@ def _circle(
         console.print_json(data={"model": model, "predictions": [answer]})
 
         console.rule("[bold]3  Watch it: news as it was trained for")
-        watched = [_watch(address, normal, "normal traffic", environment, folder)]
-        console.rule("[bold]4  Watch it: one topic crowds out the others, 15 % of letters mistyped")
-        watched.append(_watch(address, drifted(normal, seed=7), "drifted traffic", environment, folder))
+        watched = [_watch(address, normal, "normal traffic", model["version"], environment, folder)]
+        console.rule(
+            "[bold]4  One topic crowds out the others, 15 % of letters mistyped: alarm, and retraining"
+        )
+        changed = drifted(normal, seed=7)
+        cut = round(_LEARNED_FROM * len(changed))
+        retraining = environment | retraining_settings(experiment, overrides)
+        watched.append(
+            _watch(
+                address, changed[:cut], "drifted traffic", model["version"], retraining, folder, retrain=True
+            )
+        )
+        console.rule("[bold]5  The same kind of traffic, afterwards")
+        version = version_after(address, model["version"])
+        if version == model["version"]:
+            console.print(
+                f"The gate kept version {version}: nothing was swapped, so there is nothing to compare."
+            )
+            return watched, model, answer
+        console.print(f"The service has swapped to version {version} by itself.")
+        watched.append(_watch(address, changed[cut:], "drifted traffic, later", version, environment, folder))
+    console.rule("[bold]6  Undo it, for the typing errors were made up")
+    run(["-m", "training", "rollback"], environment)
     return watched, model, answer
 
 
 def _watch(
-    address: str, traffic: list[Labelled], name: str, environment: dict[str, str], folder: Path
+    address: str,
+    traffic: list[Labelled],
+    name: str,
+    version: str,
+    environment: dict[str, str],
+    folder: Path,
+    *,
+    retrain: bool = False,
 ) -> Watched:
+    """Send traffic, say for every second article what was true (for all to retrain), and check that window."""
     since = _now()
-    accuracy = send(address, traffic, label_every=2, title=f"{len(traffic)} articles, {name}")
-    output = folder / name.replace(" ", "-")
+    accuracy = send(
+        address, traffic, label_every=1 if retrain else 2, title=f"{len(traffic)} articles, {name}"
+    )
+    output = folder / name.replace(",", "").replace(" ", "-")
+    window = ["--since", since, "--until", _now(), "--output", str(output)]
     status = run(
-        ["-m", "monitoring", "check", "--since", since, "--until", _now(), "--output", str(output)],
+        ["-m", "monitoring", "check", *window, *(("--on-breach", "retrain") if retrain else ())],
         environment,
         expected=(0, 1),
     )
     verdict = json.loads((output / "verdict.json").read_text(encoding="utf-8"))
-    return Watched(name, len(traffic), accuracy, status, verdict, output / "report.html")
+    return Watched(name, version, len(traffic), accuracy, status, verdict, output / "report.html")
 
 
 def _now() -> str:
@@ -114,11 +150,12 @@ def _summary(
         f"It takes the headline above for [bold]{answer['label']}[/] ({answer['score']:.0%})."
     )
     table = Table(title="The champion, watched")
-    for heading in ("traffic", "articles", "accuracy", "monitoring", "why"):
+    for heading in ("traffic", "version", "articles", "accuracy", "monitoring", "why"):
         table.add_column(heading, overflow="fold")
     for item in watched:
         table.add_row(
             item.name,
+            item.version,
             str(item.texts),
             f"{item.accuracy:.1%}",
             _OUTCOMES[item.status],
@@ -131,7 +168,7 @@ def _summary(
         *((f"report, {item.name}", item.report) for item in watched),
         ("pictures of the training", _newest(var / "reports")),
     ):
-        console.print(f"  {what:<28}{path}", highlight=False, soft_wrap=True)
+        console.print(f"  {what:<32}{path}", highlight=False, soft_wrap=True)
     console.print(
         f"\n{seconds / 60:.1f} minutes. Next: [bold]make serve[/] and open http://127.0.0.1:3000/ui, "
         "or [bold]make ui[/] for every run in MLflow."

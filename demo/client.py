@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.progress import track
 from demo.traffic import Labelled
 
 _TEXTS_PER_REQUEST = 8
+_SWAP_SECONDS = 30.0
+"""Several polls of the registry, and the load of a model."""
 
 
 def classify(address: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -36,3 +39,17 @@ def send(address: str, traffic: Sequence[Labelled], *, label_every: int, title: 
         if labels:
             httpx.post(f"{address}/feedback", json={"feedback": labels}, timeout=60).raise_for_status()
     return correct / len(traffic)
+
+
+def version_after(address: str, before: str) -> str:
+    """The version that is served once the service had the time to follow a promotion; `before` where there was none."""
+    deadline = time.monotonic() + _SWAP_SECONDS
+    while (version := _version(address)) == before and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return version
+
+
+def _version(address: str) -> str:
+    response = httpx.get(f"{address}/model", timeout=10)
+    response.raise_for_status()
+    return str(response.json()["version"])

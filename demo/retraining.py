@@ -1,0 +1,33 @@
+"""What the demo's retraining is told: at the first breach, with few labels, and quickly."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+_QUICK = {
+    "quickstart": (
+        "candidates.minilm=null",
+        "candidates.minilm_3=null",
+        "candidates.tfidf_catboost=null",
+        "baselines_may_win=true",
+    )
+}
+"""Experiment → what keeps its retraining short: of the quickstart, the one candidate that trains in seconds."""
+_HELD_OUT = 0.5
+"""Share of the live texts to judge by, which monitoring then compares with: the demo has few."""
+
+
+def retraining_settings(experiment: str, overrides: Sequence[str]) -> dict[str, str]:
+    """Environment of `monitoring check --on-breach retrain` for the demo's experiment.
+
+    A service of one's own should keep the defaults: two breached windows of three, 200 labels, a day between two.
+    """
+    sets = [*overrides, f"data.live.test={_HELD_OUT}", *_QUICK.get(experiment, ())]
+    return {
+        "MONITORING_EXPERIMENT": experiment,
+        "RETRAIN_WINDOWS": "1",
+        "RETRAIN_BREACHES": "1",
+        "RETRAIN_MIN_LABELS": "100",
+        "RETRAIN_SET": shlex.join(sets),
+    }

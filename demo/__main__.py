@@ -1,4 +1,4 @@
-"""`python -m demo`: train, register, serve, watch, retrain: once round the circle, by the commands a user would type."""
+"""`python -m demo`: train, register, serve, watch, retrain: once round the circle, by the commands of a user."""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = Path(__file__).with_name("small.yaml")
 
@@ -32,11 +30,3 @@ def command(
         f"{arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     )
     return done
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment in which the small experiment was run once: version 1 of `news` is the champion."""
-    environment = {"VAR_DIR": str(tmp_path_factory.mktemp("var"))}
-    command(["training", "run", str(SMALL)], environment)
-    return environment

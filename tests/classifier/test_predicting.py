@@ -127,6 +127,11 @@ def test_outputs_that_are_no_logits_are_an_error_and_no_answer(row: list[float],
         broken.predict(["one", "two"])
 
 
+def test_a_batch_beside_others_gets_the_same_answers_on_one_thread(any_model: Classifier) -> None:
+    batch = any_model.encode(TEXTS[:8])
+    np.testing.assert_allclose(any_model.infer(batch, alone=False), any_model.infer(batch), atol=1e-6)
+
+
 def test_ids_beyond_the_vocabulary_fail_as_our_error(network: Classifier) -> None:
     with pytest.raises(PredictionFailed, match="ONNX Runtime failed on 1 texts of up to 3 tokens"):
         network.infer([Encoded("", (101, 10_000_000, 102), 3, False)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from pydantic import ValidationError
 
@@ -28,6 +30,16 @@ def test_keys_are_separated_by_commas_and_stay_secret():
 def test_keys_that_hold_no_key_are_refused():
     with pytest.raises(ValidationError, match="API_KEYS holds no key"):
         ServiceSettings(api_keys=" , ")
+
+
+def test_threads_are_the_cores_that_the_process_may_use_unless_said():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert ServiceSettings(threads=None).cores == 1
+        assert ServiceSettings(threads=3).cores == 3
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 @pytest.mark.parametrize(

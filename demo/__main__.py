@@ -101,7 +101,7 @@ def _circle(
         version = version_after(address, model["version"])
         if version == model["version"]:
             console.print(
-                f"The gate kept version {version}: nothing was swapped, so there is nothing to compare."
+                f"Version {version} still answers (why stands above), so there is nothing to compare or to undo."
             )
             return watched, model, answer
         console.print(f"The service has swapped to version {version} by itself.")

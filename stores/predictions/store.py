@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Select, create_engine, event, func, insert, select
+from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from stores.errors import PredictionStoreError
+from stores.predictions.appending import Appender
 from stores.predictions.labels import FeedbackResult, Labelling
 from stores.predictions.migrate import migrate
 from stores.predictions.schema import REQUEST_ID_LENGTH, feedback, predictions
@@ -92,6 +93,7 @@ class PredictionStore:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._appender = Appender(engine)
 
     @classmethod
     def open(cls, url: str) -> PredictionStore:
@@ -107,6 +109,7 @@ class PredictionStore:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._appender.close()
         self.engine.dispose()
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -116,8 +119,8 @@ class PredictionStore:
         if not rows:
             return
         values = [_columns(row) for row in rows]
-        with self.writing() as connection:
-            connection.execute(insert(predictions), values)
+        with _translated(self.engine.url):
+            self._appender.append(values)
 
     @contextmanager
     def labelling(self, ids: Iterable[str]) -> Iterator[Labelling]:
@@ -268,7 +271,7 @@ class PredictionStore:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes; for the other files of this package."""
-        with _translated(str(self.engine.url)), self.engine.connect() as connection:
+        with _translated(self.engine.url), self.engine.connect() as connection:
             connection = connection.execution_options(write=True)
             with connection.begin():
                 yield connection
@@ -276,7 +279,7 @@ class PredictionStore:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that reads; for the other files of this package."""
-        with _translated(str(self.engine.url)), self.engine.connect() as connection:
+        with _translated(self.engine.url), self.engine.connect() as connection:
             yield connection
 
 
@@ -340,7 +343,7 @@ def _engine(url: str) -> Engine:
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
+def _translated(url: URL | str) -> Iterator[None]:
     try:
         yield
     except ArgumentError:
@@ -358,5 +361,5 @@ def _translated(url: str) -> Iterator[None]:
         ) from error
 
 
-def _shown(url: str) -> str:
+def _shown(url: URL | str) -> str:
     return make_url(url).render_as_string(hide_password=True)

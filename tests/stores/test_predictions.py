@@ -137,13 +137,6 @@ def test_opening_twice_keeps_what_is_there(url: str) -> None:
     second.close()
 
 
-def test_a_dropped_connection_is_made_anew(store: PredictionStore) -> None:
-    store.add([prediction()])
-    store.engine.dispose()
-    store.add([prediction()])
-    assert store.count(*ALWAYS) == 2
-
-
 @pytest.mark.parametrize(
     ("address", "said"),
     [

@@ -6,11 +6,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sqlalchemy import text
+
 from stores.predictions import PredictionStore
 from tests.support.predictions import prediction
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = (0.0, 1e12)
+_CLOSE_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid != pg_backend_pid()
+"""
 
 WRITER = """
 import sys
@@ -94,4 +100,15 @@ def test_a_killed_writer_loses_nothing_it_committed(url: str) -> None:
     assert committed <= kept
     assert len(kept) % 5 == 0, "a batch is in the store whole or not at all"
     store.add([prediction()])
+    store.close()
+
+
+def test_a_connection_that_the_server_closed_is_opened_again(postgres: str) -> None:
+    store = PredictionStore.open(postgres)
+    first, second = prediction(), prediction()
+    store.add([first])
+    with store.writing() as connection:
+        assert any(row[0] for row in connection.execute(text(_CLOSE_OTHERS)))
+    store.add([second])
+    assert {first.id, second.id} <= {row.id for row in store.window(*ALWAYS)}
     store.close()

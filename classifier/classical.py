@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +24,8 @@ from classifier.runtime import Encoded
 
 VECTORIZER_FILE = "vectorizer.skops"
 _TINY = 1e-12
+_TORCH_ARRAYS = "sklearn.externals.array_api_compat.torch"
+"""Scikit-learn's adapter for torch tensors as arrays: importing it imports torch."""
 
 
 class ClassicalModel(ABC):
@@ -90,9 +94,7 @@ class CatBoostModel(ClassicalModel):
 
 def save_skops(estimator: Any, path: Path) -> None:
     """Write a scikit-learn estimator as skops, which unlike a pickle cannot run code on loading."""
-    import skops.io
-
-    skops.io.dump(estimator, path)
+    _skops().dump(estimator, path)
 
 
 def load_skops(path: Path) -> Any:
@@ -103,16 +105,31 @@ def load_skops(path: Path) -> Any:
         BundleUntrusted: it holds another type, which could run code on loading.
         BundleDamaged: it cannot be read.
     """
-    import skops.io
-
     if not path.is_file():
         raise BundleIncomplete(f"{path} is missing")
+    skops = _skops()
     try:
-        unknown = skops.io.get_untrusted_types(file=path)
+        unknown = skops.get_untrusted_types(file=path)
         if unknown:
             raise BundleUntrusted(f"{path} holds types that are not trusted: {', '.join(unknown)}")
-        return skops.io.load(path, trusted=[])
+        return skops.load(path, trusted=[])
     except BundleUntrusted:
         raise
     except Exception as error:  # zip, JSON and constructor errors alike mean an unreadable file
         raise BundleDamaged(f"{path} is not a readable skops file: {error}") from None
+
+
+def _skops() -> Any:
+    """`skops.io`, imported without torch.
+
+    To know which types are scikit-learn's, skops imports all packages of scikit-learn, and skips those that cannot be
+    imported. One of them is the adapter for torch: where torch is installed, each server and each command with a
+    classical bundle would load all of it, seconds and some hundred megabytes, and use none.
+    """
+    if "skops.io" in sys.modules or _TORCH_ARRAYS in sys.modules:
+        return import_module("skops.io")
+    sys.modules[_TORCH_ARRAYS] = None  # type: ignore[assignment]  # as if it could not be imported
+    try:
+        return import_module("skops.io")
+    finally:
+        del sys.modules[_TORCH_ARRAYS]

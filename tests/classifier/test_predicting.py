@@ -144,12 +144,18 @@ def test_idle_threads_leave_the_processor_to_others(network_bundle: Path) -> Non
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
 
-def test_running_a_network_imports_no_torch(network: Classifier, tmp_path: Path) -> None:
+HEAVY = {"torch", "transformers", "mlflow", "bentoml", "sqlalchemy"}
+
+
+@pytest.mark.parametrize(("kind", "heavy"), [("network", HEAVY | {"pandas", "sklearn"}), ("tfidf", HEAVY)])
+def test_running_a_model_imports_no_torch(
+    kind: str, heavy: set[str], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    model: Classifier = request.getfixturevalue(kind)
     code = (
         "import sys; from classifier import Classifier; "
-        f"Classifier.load({str(network.folder)!r}).predict(['a']); "
-        "heavy = {'torch', 'transformers', 'mlflow', 'bentoml', 'pandas', 'sqlalchemy', 'sklearn'}; "
-        "print(sorted(heavy & set(sys.modules)))"
+        f"Classifier.load({str(model.folder)!r}).predict(['a']); "
+        f"print(sorted({heavy!r} & set(sys.modules)))"
     )
     root = str(Path(__file__).parents[2])
     result = subprocess.run(

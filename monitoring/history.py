@@ -17,8 +17,7 @@ from rich.table import Table
 from monitoring.champion import watched_name
 from monitoring.failures import failures_told
 from monitoring.history_picture import draw_history
-from monitoring.pictures import share_of_threshold
-from monitoring.signals.comparison import TITLES
+from monitoring.signals.comparison import TITLES, share_of_threshold
 from monitoring.times import since_of
 from stores.predictions import PredictionStore
 from stores.predictions.checks import INTERRUPTED, Check, CheckLog

@@ -13,8 +13,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from monitoring.errors import MonitoringError
-from monitoring.pictures import BREACH_COLOUR, REFERENCE_COLOUR, STYLE, WINDOW_COLOUR, share_of_threshold
-from monitoring.signals.comparison import TITLES
+from monitoring.pictures import BREACH_COLOUR, REFERENCE_COLOUR, STYLE, WINDOW_COLOUR
+from monitoring.signals.comparison import TITLES, share_of_threshold
 from stores.predictions.checks import Check
 
 _MARKS = {"ok": "#15803d", "breach": BREACH_COLOUR, "insufficient_data": "#cbd5e1"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from monitoring.pictures import BREACH_COLOUR, WINDOW_COLOUR, as_svg, new_figure, share_of_threshold
-from monitoring.signals.comparison import TITLES
+from monitoring.pictures import BREACH_COLOUR, WINDOW_COLOUR, as_svg, new_figure
+from monitoring.signals.comparison import TITLES, share_of_threshold
 from stores.predictions.checks import Check
 
 _MOST_WINDOWS = 40
@@ -39,8 +39,8 @@ def over_time_picture(checks: Sequence[Check]) -> str | None:
         )
     axes.set_yticks(range(len(names)), [TITLES[name][0] for name in reversed(names)])
     axes.tick_params(axis="y", length=0, labelcolor="#0f172a")
-    step = max(1, len(shown) // 6)
-    columns = sorted({*range(0, len(shown) - step // 2, step), len(shown) - 1})
+    # Counted from the end: the last window is the one that the report is about.
+    columns = list(range(len(shown) - 1, -1, -max(1, len(shown) // 6)))
     axes.set_xticks(columns, [_moment(shown[column].until) for column in columns])
     axes.set_xlim(-0.7, len(shown) - 0.3)
     axes.set_ylim(-0.7, len(names) - 0.3)

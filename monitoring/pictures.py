@@ -11,12 +11,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from monitoring.signals.chance import Floats
-from monitoring.signals.comparison import Comparison
+from monitoring.signals.comparison import Comparison, share_of_threshold
 from monitoring.verdict import Accuracy, Drift
 
 REFERENCE_COLOUR, WINDOW_COLOUR, BREACH_COLOUR = "#8a94a6", "#2563eb", "#c2410c"
+_CLASS_COLOURS = {"breach": BREACH_COLOUR, "ok": WINDOW_COLOUR, "insufficient_data": "#bfdbfe"}
 _MOST_BARS = 12
 """Of names side by side; more could not be read."""
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
@@ -61,13 +63,14 @@ def overview_picture(drift: Drift) -> str | None:
     axes.set_yticks(places, [s.title for s in judged])
     axes.tick_params(axis="y", length=0, labelcolor="#0f172a")
     axes.set_xlim(0, longest * 1.09)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("size of the change, as a multiple of its threshold")
     return as_svg(figure)
 
 
 def signal_picture(item: Comparison) -> str:
     """Distribution of one signal in the reference and in the window."""
-    figure, axes = new_figure(4.2, 2.3)
+    figure, axes = new_figure(3.2, 2.0)
     {"mix": _draw_mix, "points": _draw_means, "numbers": _draw_histograms}[item.kind](axes, item)
     return as_svg(figure)
 
@@ -81,9 +84,9 @@ def classes_picture(accuracy: Accuracy) -> str | None:
     places = np.arange(len(scored))[::-1]
     for place, score in zip(places, scored, strict=True):
         assert score.f1 is not None
-        colour = BREACH_COLOUR if score.status == "breach" else WINDOW_COLOUR
+        colour = _CLASS_COLOURS[score.status]
         axes.plot([score.f1.low, score.f1.high], [place, place], color=colour, linewidth=2, zorder=1)
-        axes.scatter([score.f1.value], [place], color=colour, s=34, zorder=2)
+        axes.scatter([score.f1.value], [place], color=colour, s=34, zorder=2, clip_on=False)
         if score.reference_f1 is not None:
             axes.scatter(
                 [score.reference_f1], [place], marker="|", s=180, color=REFERENCE_COLOUR, linewidth=2
@@ -92,15 +95,8 @@ def classes_picture(accuracy: Accuracy) -> str | None:
     axes.tick_params(axis="y", length=0, labelcolor="#0f172a")
     axes.set_ylim(-0.6, len(scored) - 0.4)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel("F1 with its interval; grey mark: at registration")
+    axes.set_xlabel("F1 with its interval (pale: too few labels); grey mark: at registration")
     return as_svg(figure)
-
-
-def share_of_threshold(value: float, threshold: float, name: str) -> float:
-    """Size of a change as a multiple of the threshold from which it is a breach."""
-    if name == "text_content":  # guessing is 0.5
-        return max(0.0, value - 0.5) / max(threshold - 0.5, 1e-9)
-    return value / threshold
 
 
 def _draw_histograms(axes: Axes, item: Comparison) -> None:

@@ -27,6 +27,13 @@ TITLES = {
 """Signal → its title and the unit of its values, in the order of reports."""
 
 
+def share_of_threshold(value: float, threshold: float, name: str) -> float:
+    """Size of a signal's change as a multiple of the threshold from which it is a breach."""
+    if name == "text_content":  # guessing is 0.5
+        return max(0.0, value - 0.5) / max(threshold - 0.5, 1e-9)
+    return value / threshold
+
+
 class NothingToCompare(Exception):
     """A signal cannot be measured on these texts; the message says why."""
 

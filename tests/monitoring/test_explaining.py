@@ -14,6 +14,7 @@ from monitoring.signals.comparison import Comparison
 from monitoring.topics import moved_topics
 from monitoring.touched import touched_classes
 from monitoring.verdict import Accuracy
+from monitoring.words import moved_words
 from stores.predictions.checks import Check
 from tests.support.bundles import bbc_articles
 
@@ -50,6 +51,21 @@ def test_no_topic_moves_where_the_mix_is_the_same() -> None:
 @pytest.mark.parametrize("texts", [["short"] * 10, [""] * 200, [f"word{n}" for n in range(200)]])
 def test_texts_of_which_no_topics_can_be_made_have_none(texts: list[str]) -> None:
     assert moved_topics(texts, texts) == []
+
+
+def test_words_are_named_that_are_more_of_what_is_written_and_not_those_that_shorter_texts_lack() -> None:
+    before, now = mixed(100, 100, 5), mixed(100, 100, 6)
+    more, less = moved_words(before, [f"{text} oracle oracle" for text in now])
+    assert [item.word for item in more] == ["oracle"]
+    assert more[0].before < more[0].now
+    assert less == []
+    # Of the first forty words of an article hardly any stands in as many texts as in the whole.
+    assert moved_words(before, [" ".join(text.split()[:40]) for text in now])[1] == []
+
+
+def test_words_of_the_same_kind_of_texts_do_not_move() -> None:
+    assert moved_words(mixed(60, 140, 7), mixed(60, 140, 8)) == ([], [])
+    assert moved_words([], ["words"]) == ([], [])
 
 
 def compared(name: str, before: object, now: object, kind: str = "numbers") -> Comparison:

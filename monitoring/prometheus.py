@@ -43,6 +43,13 @@ def write_metrics(verdict: Verdict, path: Path) -> None:
     gauge("accuracy_status", "1: breach, 0: within thresholds, -1: too few labels").labels(*model).set(
         _STATUS[accuracy.status]
     )
+    gauge("reference_accuracy", "Accuracy on the held-out texts, when the model was registered").labels(
+        *model
+    ).set(accuracy.reference_accuracy)
+    if accuracy.expected_accuracy is not None:
+        gauge(
+            "expected_accuracy", "Mean confidence: an estimate without labels, too high under drift"
+        ).labels(*model).set(accuracy.expected_accuracy)
     gauge("labelled", "Predictions in the window whose truth is known").labels(*model).set(accuracy.labelled)
     for name, estimate in (("accuracy", accuracy.accuracy), ("macro_f1", accuracy.macro_f1)):
         if estimate is not None:

@@ -99,8 +99,9 @@ def judge_accuracy(
         macro_f1=macro,
         fall=fall,
         classes=classes,
+        failures=failures,
         sampling=sampling,
-        words=" ".join([*(failures or calm), *_corrected_words(sampling)]),
+        words=" ".join([*(failures or calm), *corrected_words(sampling)]),
         **facts,
     )
 
@@ -123,11 +124,12 @@ def _corrected_accuracy(corrected: Corrected, alpha: float) -> Estimate:
     return Estimate(value=wide.value, low=min(wide.low, drawn.low), high=max(wide.high, drawn.high))
 
 
-def _corrected_words(sampling: Sampling | None) -> list[str]:
+def corrected_words(sampling: Sampling | None) -> list[str]:
+    """Sentences on how accuracy was corrected; none where it was not."""
     if sampling is None:
         return []
     words = [
-        f"This is corrected for who was labelled: {sampling.labelled} labels of texts that the label queue chose, "
+        f"Accuracy is corrected for who was labelled: {sampling.labelled} labels of texts that the label queue chose, "
         f"weighed by their probabilities; counted as they came, the labels would say "
         f"{sampling.as_they_came.value:.1%}."
     ]

@@ -19,6 +19,7 @@ from monitoring.breach import alert
 from monitoring.check import Checked, run_check
 from monitoring.failures import FAILURES, failures_told
 from monitoring.history import COLOURS, history
+from monitoring.judgement import chance
 from monitoring.label import label
 from monitoring.logs import log_events
 from monitoring.prune import prune
@@ -182,10 +183,8 @@ def _show(checked: Checked) -> None:
         table.add_row(
             signal.title,
             f"[{COLOURS[signal.status]}]{signal.status.replace('_', ' ')}[/]",
-            *(
-                "–" if value is None else f"{value:.3f}"
-                for value in (signal.value, signal.threshold, signal.p_adjusted)
-            ),
+            *("–" if value is None else f"{value:.3f}" for value in (signal.value, signal.threshold)),
+            chance(signal.p_adjusted),
             signal.words,
         )
     console.print(table)

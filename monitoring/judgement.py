@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from monitoring.accuracy import corrected_words
 from monitoring.champion import Champion
 from monitoring.settings import MonitoringSettings
+from monitoring.signals.comparison import share_of_threshold
 from monitoring.times import iso
 from monitoring.verdict import Accuracy, Drift, Signal, Status, Verdict, WatchedModel, WindowFacts
 from monitoring.window import Window
 
 _MANY_REPEATS = 0.2
+_NAMED = 4
+"""Signals that the summary names; the reasons name all."""
 
 
 def judge(
@@ -60,8 +64,21 @@ def breached(drift: Drift) -> list[Signal]:
     return sorted(found, key=lambda signal: (signal.p_value or 0.0, -_times_threshold(signal)))
 
 
+def headline(verdict: Verdict) -> str:
+    """The verdict in a few words."""
+    if verdict.status == "insufficient_data":
+        return "Too little data to judge"
+    if verdict.accuracy.status != "breach":
+        return "The traffic has changed" if verdict.drift.status == "breach" else "Within thresholds"
+    return (
+        "The traffic has changed, and accuracy is too low"
+        if verdict.drift.status == "breach"
+        else "Accuracy is too low"
+    )
+
+
 def _times_threshold(signal: Signal) -> float:
-    return (signal.value or 0.0) / (signal.threshold or 1.0)
+    return share_of_threshold(signal.value or 0.0, signal.threshold or 1.0, signal.name)
 
 
 def _summary(
@@ -81,28 +98,31 @@ def _summary(
     moved = breached(drift)
     parts = []
     if moved:
-        names = _listed([signal.title.lower() for signal in moved])
+        names = _listed([signal.title.lower() for signal in moved], most=_NAMED)
         parts.append(
             f"The traffic of {champion.title} has changed: {names} ({len(moved)} of {len(judged)} signals)."
         )
     elif judged:
         parts.append(
             f"The traffic of {champion.title} looks like its reference: "
-            f"{len(window.answers)} texts, none of {len(judged)} signals moved more than chance explains."
+            f"{len(window.answers)} texts, none of {len(judged)} signals moved beyond its threshold."
         )
-    parts.append(accuracy.words)
+    # The other failures stand among the reasons.
+    parts.append(accuracy.failures[0] if accuracy.failures else accuracy.words)
     return " ".join(parts)
 
 
 def _reasons(drift: Drift, accuracy: Accuracy) -> list[str]:
     reasons = [
         f"{signal.title}: {signal.words} (size {signal.value:.2f}, a breach from {signal.threshold:.2f} on; "
-        f"{_chance(signal)}){_since(signal)}."
+        f"p {_equal(chance(signal.p_adjusted))}){_since(signal)}."
         for signal in breached(drift)
     ]
-    if accuracy.status == "breach":
-        reasons.append(accuracy.words)
-    return reasons
+    return [*reasons, *accuracy.failures]
+
+
+def _equal(figure: str) -> str:
+    return figure if figure.startswith("<") else f"= {figure}"
 
 
 def _since(signal: Signal) -> str:
@@ -110,13 +130,13 @@ def _since(signal: Signal) -> str:
         return ""
     moment = f"{datetime.fromisoformat(signal.since.moment):%-d %B %Y, %H:%M} UTC"
     if signal.since.by == "change_point":
-        return f", since about {moment} (a change point over {signal.since.windows} windows)"
+        return f", since about {moment}"
     return f", in breach since the window that begins {moment}"
 
 
-def _chance(signal: Signal) -> str:
-    p = signal.p_adjusted or 0.0
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+def chance(p: float | None) -> str:
+    """A p-value for people."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
@@ -136,6 +156,8 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
             "Labels are dated before the predictions that they are of: the clocks of those who write them differ, and "
             "the lag of labels means nothing."
         )
+    if accuracy.failures:
+        notes += corrected_words(accuracy.sampling)
     if window.sampled < window.predictions:
         notes.append(f"{window.sampled} of {window.predictions} predictions were sampled.")
     if window.redacted:
@@ -158,5 +180,7 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
     return notes
 
 
-def _listed(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str], *, most: int | None = None) -> str:
+    if most is not None and len(names) > most + 1:
+        names = [*names[:most], f"{len(names) - most} more"]
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]

@@ -12,21 +12,17 @@ from markupsafe import Markup, escape
 from monitoring.advice import what_to_do
 from monitoring.choosing import novelty
 from monitoring.embedding_map import map_picture
+from monitoring.judgement import chance, headline
 from monitoring.over_time import over_time_picture
 from monitoring.pictures import classes_picture, overview_picture, signal_pictures
 from monitoring.signals.comparison import Comparison
 from monitoring.topics import moved_topics
 from monitoring.touched import touched_classes
-from monitoring.verdict import Estimate, Verdict
+from monitoring.verdict import ClassScore, Estimate, Verdict
 from monitoring.words import moved_words
 from stores.predictions import LabelledPrediction
 from stores.predictions.checks import Check
 
-HEADLINES = {
-    "ok": "Within thresholds",
-    "breach": "A threshold is breached",
-    "insufficient_data": "Too little data to judge",
-}
 _WORDS = {
     "ok": "ok",
     "breach": "breach",
@@ -66,7 +62,8 @@ def render_report(
         "estimate": _estimate,
         "duration": _duration,
         "code": _code,
-        "chance": lambda p: "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}",
+        "chance": chance,
+        "class_words": lambda score: _of_class(score, verdict.thresholds["max_class_fall"]),
     }
     by_name = {item.name: item for item in comparisons}
     content = by_name.get("text_content")
@@ -79,7 +76,7 @@ def render_report(
     more, less = moved_words(old, new)
     return environment.get_template("report.html.j2").render(
         v=verdict,
-        headline=HEADLINES[verdict.status],
+        headline=headline(verdict),
         advice=what_to_do(verdict),
         overview=overview_picture(verdict.drift),
         pictures=signal_pictures(comparisons),
@@ -99,6 +96,12 @@ def _strangest(texts: Sequence[LabelledPrediction], reference: Sequence[str]) ->
     """The texts least like any reference text."""
     new = novelty([row.text for row in texts], reference)
     return [texts[place] for place in np.argsort(-new, kind="stable")[:_EXAMPLES]]
+
+
+def _of_class(score: ClassScore, max_fall: float) -> str:
+    if score.status == "ok" and score.f1 and (score.reference_f1 or 0.0) - score.f1.value > max_fall:
+        return "fall not proven"
+    return _WORDS[score.status]
 
 
 def _estimate(estimate: Estimate) -> str:

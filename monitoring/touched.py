@@ -30,7 +30,7 @@ class TouchedClass:
     """Median confidence of those answers in the reference; None: there are none."""
     sure_now: float | None
     f1: Estimate | None
-    """Where labels came back."""
+    """Where enough labels came back."""
     reference_f1: float | None
     touched: bool
     """Whether its share or the confidence in it changed by more than chance explains, or its F1 is in breach."""
@@ -62,7 +62,7 @@ def touched_classes(comparisons: Sequence[Comparison], accuracy: Accuracy) -> li
                 now=float(today.mean()),
                 sure_before=_median(before[then]),
                 sure_now=_median(now[today]),
-                f1=score.f1 if score else None,
+                f1=score.f1 if score and score.status != "insufficient_data" else None,
                 reference_f1=score.reference_f1 if score else None,
                 touched=_share_moved(then, today, level)
                 or _sureness_moved(before[then], now[today], level)

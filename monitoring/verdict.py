@@ -151,6 +151,8 @@ class Accuracy(_Part):
     expected_accuracy: float | None
     """Mean confidence of the window: an estimate without labels, as good as the model's calibration."""
     classes: list[ClassScore]
+    failures: list[str] = Field(default_factory=list)
+    """Every threshold that is breached, in words; empty unless `status` is `breach`."""
     sampling: Sampling | None = None
     """null: the labels are counted as they came. Else accuracy, F1 and fall are corrected for who was labelled."""
     words: str

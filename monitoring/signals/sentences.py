@@ -20,16 +20,22 @@ def in_words(item: Comparison) -> str:
 def _of_texts(item: Comparison) -> str:
     assert item.score is not None
     return (
-        f"of a live and a reference text a classifier tells which is which {item.score.value:.0%} of the time (50% is "
-        "guessing)"
+        f"given a live and a reference text, a classifier tells them apart {item.score.value:.0%} of the time, where "
+        "guessing would 50%"
     )
 
 
 def _of_numbers(item: Comparison) -> str:
-    before, now = (float(np.median(np.asarray(side, dtype=float))) for side in (item.reference, item.window))
-    digits = 2 if item.name == "confidence" else 1 if abs(before) < 100 else 0
+    sides = [np.asarray(side, dtype=float) for side in (item.reference, item.window)]
+    medians = [float(np.median(side)) for side in sides]
+    digits = 2 if item.name == "confidence" else 1 if abs(medians[0]) < 100 else 0
     unit = "" if item.name == "confidence" else item.unit if item.unit.startswith("%") else f" {item.unit}"
-    return f"the median went from {before:.{digits}f} to {now:.{digits}f}{unit}"
+    before, now = (f"{value:.{digits}f}" for value in medians)
+    if before != now:
+        return f"the median {_moved(before, now)}{unit}"
+    # What moved then is a tail, and the mean knows of it.
+    means = (f"{side.mean():.{digits}f}" for side in sides)
+    return f"the median stayed at {now}{unit}, and the mean {_moved(*means)}"
 
 
 def _of_mix(item: Comparison) -> str:
@@ -39,13 +45,18 @@ def _of_mix(item: Comparison) -> str:
         (name, sides[0].count(name) / len(sides[0]), sides[1].count(name) / len(sides[1])) for name in names
     ]
     name, before, now = max(shares, key=lambda share: abs(share[2] - share[1]))
+    moved = _moved(f"{before:.0%}", f"{now:.0%}")
     if item.name == "language":
         name = "texts in no clear language" if name == "unsure" else f"texts in {name!r}"
-        return f"{name} went from {before:.0%} to {now:.0%}"
-    return f"{name} went from {before:.0%} to {now:.0%} of answers"
+        return f"{name} {moved}"
+    return f"{name} {moved} of answers"
 
 
 def _of_points(item: Comparison) -> str:
     before, now = (np.asarray(side, dtype=float).mean(axis=0) for side in (item.reference, item.window))
     most = int(np.abs(now - before).argmax())
-    return f"the mean probability of {item.classes[most]} went from {before[most]:.2f} to {now[most]:.2f}"
+    return f"the mean probability of {item.classes[most]} {_moved(f'{before[most]:.2f}', f'{now[most]:.2f}')}"
+
+
+def _moved(before: str, now: str) -> str:
+    return f"stayed at {now}" if before == now else f"went from {before} to {now}"

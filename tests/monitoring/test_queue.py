@@ -74,7 +74,7 @@ def test_from_the_export_to_the_corrected_accuracy(at_home: House, tmp_path: Pat
     real = sum(row.label == truth[row.id] for row in at_home.store.window(0, 1e12)) / len(ids)
     assert found.accuracy.low <= real <= found.accuracy.high
     assert found.sampling.as_they_came.value < found.accuracy.value
-    assert "corrected for who was labelled" in verdict.summary
+    assert "corrected for who was labelled" in found.words
     assert "Corrected for who was labelled" in at_home.check().report.read_text(encoding="utf-8")
 
 

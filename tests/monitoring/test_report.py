@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from monitoring.advice import what_to_do
 from tests.monitoring.conftest import House, mistyped, normal
 from tests.support.browser import chromium
 
@@ -31,15 +30,14 @@ def test_the_page_opens_with_the_verdict_and_needs_no_network(house: House, brow
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: complaints.append(message.text))
     page.goto(report.as_uri())
-    assert page.inner_text("h1") == "A threshold is breached"
+    assert page.inner_text("h1") == "The traffic has changed"
     assert "unseen words" in page.inner_text("header")
     assert [url for url in asked if not url.startswith("data:")] == [report.as_uri()]
     assert complaints == []
     assert [page.is_visible(f"h2:text-is('{title}')") for title in ("What to do", "Classes touched")] == [
         True
     ] * 2
-    assert "python -m monitoring queue export FILE" in page.locator("li code").all_inner_texts()
-    assert what_to_do(checked.verdict.model_copy(update={"status": "ok"})) == []
+    assert "python -m monitoring check --on-breach retrain" in page.locator("li code").all_inner_texts()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     broken = "[...document.images].filter(image => image.naturalWidth === 0).length"
     assert page.evaluate("document.images.length") == 13  # overview, ten signals, map, classes

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monitoring.signals.chance import Draws
+from monitoring.signals.chance import Draws, Score
+from monitoring.signals.comparison import Comparison
 from monitoring.signals.embedding import (
     classes_of,
     embedding_score,
@@ -14,6 +15,7 @@ from monitoring.signals.embedding import (
     reference_probabilities,
 )
 from monitoring.signals.languages import languages_of
+from monitoring.signals.sentences import in_words
 from monitoring.verdict import Signal
 
 
@@ -88,6 +90,20 @@ def test_probabilities_are_read_in_one_order_and_a_class_that_was_not_logged_has
         [0.0, 1.0],
     ]
     assert logged_probabilities([], classes).shape == (0, 2)
+
+
+def test_a_change_of_the_tail_is_told_by_the_mean_where_the_median_stayed() -> None:
+    def words(before: list[float], now: list[float]) -> str:
+        return in_words(
+            Comparison("confidence", "numbers", np.array(before), np.array(now), "", 0.1, 1, lambda: score)
+        )
+
+    score = Score(0.5, 0.01, lambda _: 0.1)
+    assert words([0.9] * 5, [0.5] * 5) == "the median went from 0.90 to 0.50"
+    assert (
+        words([1.0] * 5, [1, 1, 1, 0.4, 0.6])
+        == "the median stayed at 1.00, and the mean went from 1.00 to 0.80"
+    )
 
 
 @pytest.mark.parametrize(("value", "status"), [(0.31, "FAIL"), (0.29, "SUCCESS")])

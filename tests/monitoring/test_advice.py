@@ -1,0 +1,71 @@
+"""What a breach is called, and what is to be done about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitoring.advice import what_to_do
+from monitoring.judgement import headline
+from monitoring.verdict import Accuracy, Drift, Signal, Status, Verdict, WatchedModel, WindowFacts
+
+
+def verdict(*moved: str, accuracy: Status = "insufficient_data", status: Status | None = None) -> Verdict:
+    signals = [
+        Signal(name=name, title=name, measure="", status="breach", floor=0, reference_texts=9, window_texts=9, words="")
+        for name in moved
+    ]  # fmt: skip
+    found = Accuracy(
+        status=accuracy, labelled=0, coverage=0, mean_lag_seconds=None, confidence_level=0.99, accuracy=None,
+        macro_f1=None, reference_accuracy=0.9, fall=None, expected_accuracy=0.9, classes=[], words="",
+    )  # fmt: skip
+    drift: Status = "breach" if moved else "ok"
+    return Verdict(
+        checked_at="", status=status or ("breach" if "breach" in (drift, accuracy) else "ok"), summary="",
+        reasons=[], notes=[], model=WatchedModel(name="news", version="7", alias="champion"),
+        window=WindowFacts(since="", until="", predictions=9, other_versions=0, sampled=9, distinct_texts=9,
+                           repeated_texts=0, texts_of_reference=0),
+        drift=Drift(status=drift, alpha=0.01, signals=signals), accuracy=found,
+    )  # fmt: skip
+
+
+def test_the_headline_says_which_of_the_two_is_in_breach() -> None:
+    assert headline(verdict("language")) == "The traffic has changed"
+    assert headline(verdict(accuracy="breach")) == "Accuracy is too low"
+    assert (
+        headline(verdict("language", accuracy="breach")) == "The traffic has changed, and accuracy is too low"
+    )
+    assert headline(verdict()) == "Within thresholds"
+    assert headline(verdict(status="insufficient_data")) == "Too little data to judge"
+
+
+@pytest.mark.parametrize(
+    ("moved", "said", "unsaid"),
+    [
+        (("language", "unseen_words"), "another language", "cuts its texts"),
+        (("word_count",), "cuts its texts", "another language"),
+        (("capitals",), "lower case", "mix of topics"),
+        (("predicted_label", "embedding"), "another mix of topics", "new subjects"),
+    ],
+)
+def test_what_moved_says_what_to_look_for(moved: tuple[str, ...], said: str, unsaid: str) -> None:
+    first = what_to_do(verdict(*moved))[0]
+    assert said in first
+    assert unsaid not in first
+
+
+def test_labels_are_asked_for_only_where_they_are_missing() -> None:
+    missing, well, ill = (
+        " ".join(what_to_do(verdict("language", accuracy=status)))
+        for status in ("insufficient_data", "ok", "breach")
+    )
+    assert "queue export" in missing
+    assert "queue export" not in well + ill
+    assert "within its thresholds" in well
+    assert "training rollback" in ill
+    assert "training rollback" not in missing + well
+    assert all("--on-breach retrain" in said for said in (missing, well, ill))
+
+
+def test_without_drift_there_is_nothing_to_look_for_and_without_a_breach_nothing_to_do() -> None:
+    assert "where the texts come from" not in " ".join(what_to_do(verdict(accuracy="breach")))
+    assert what_to_do(verdict()) == []

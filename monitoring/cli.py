@@ -1,4 +1,4 @@
-"""The command: `python -m monitoring check | watch | schema`; the others are added to it below."""
+"""The command `python -m monitoring`: check, watch and schema; the others are added to it below."""
 
 from __future__ import annotations
 
@@ -80,11 +80,12 @@ def check(
         settings = MonitoringSettings()
         first, last = span(window or settings.monitoring_window, since, until, now=time.time())
         checked = _check(first, last, settings, output)
+    _tell(on_breach, checked, settings)  # first: whoever reads our output may have gone
     if as_json:
         click.echo(checked.verdict.model_dump_json(indent=2))
     else:
         _show(checked)
-    retraining = _act(on_breach, checked, settings)
+    retraining = _retrain(on_breach, checked, settings)
     if retraining is not None and retraining.stopped_by is not None:
         sys.exit(_SIGNALLED + retraining.stopped_by)
     sys.exit(checked.verdict.exit_code)
@@ -109,7 +110,8 @@ def watch(every: str, window: str | None, on_breach: str) -> None:
         def once() -> None:
             now = time.time()
             checked = _check(now - width, now, settings, None)
-            retraining = _act(on_breach, checked, settings)
+            _tell(on_breach, checked, settings)
+            retraining = _retrain(on_breach, checked, settings)
             if retraining is not None and retraining.stopped_by is not None:
                 stop.set()
 
@@ -145,19 +147,23 @@ def _check(since: float, until: float, settings: MonitoringSettings, output: Pat
     )
 
 
-def _act(on_breach: str, checked: Checked, settings: MonitoringSettings) -> Retraining | None:
+def _tell(on_breach: str, checked: Checked, settings: MonitoringSettings) -> None:
     if on_breach == "report":
-        return None
+        return
     if checked.verdict.status == "breach":
         alert(checked.verdict, checked.report, settings)
     tell_everybody(checked.verdict, checked.report, settings)
-    if on_breach == "retrain" and checked.verdict.status == "breach":
-        try:
-            # Standard output may hold the verdict as JSON.
-            return retrain(checked, settings, lambda sentence: click.echo(sentence, err=True))
-        except StoreError as error:
-            click.echo(f"Not retrained: {error}", err=True)
-    return None
+
+
+def _retrain(on_breach: str, checked: Checked, settings: MonitoringSettings) -> Retraining | None:
+    if on_breach != "retrain" or checked.verdict.status != "breach":
+        return None
+    try:
+        # Standard output may hold the verdict as JSON.
+        return retrain(checked, settings, lambda sentence: click.echo(sentence, err=True))
+    except StoreError as error:
+        click.echo(f"Not retrained: {error}", err=True)
+        return None
 
 
 def _show(checked: Checked) -> None:

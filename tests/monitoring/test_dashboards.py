@@ -20,7 +20,7 @@ RULES = DEPLOY / "prometheus" / "rules.yaml"
 DASHBOARD = DEPLOY / "grafana" / "champion.json"
 
 _NOT_NAMES = {
-    "sum", "max", "by", "le", "rate", "increase", "changes", "absent", "time", "offset", "histogram_quantile",
+    "sum", "max", "count", "by", "le", "rate", "increase", "changes", "absent", "time", "offset", "histogram_quantile",
     "label_values",
 }  # fmt: skip
 _STRING = r'"[^"]*"'

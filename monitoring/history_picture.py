@@ -20,7 +20,7 @@ from stores.predictions.checks import Check
 _MARKS = {"ok": "#15803d", "breach": BREACH_COLOUR, "insufficient_data": "#cbd5e1"}
 _RETRAINED = "#7c3aed"
 _TALLEST = 4.0
-"""Times its threshold; a larger change is drawn at the edge, or the small ones could not be seen."""
+"""Times its threshold; larger changes are drawn so high, or the small ones could not be seen; the largest is named."""
 
 
 def draw_history(checks: Sequence[Check], path: Path) -> None:
@@ -66,6 +66,8 @@ def draw_history(checks: Sequence[Check], path: Path) -> None:
 def _draw_verdicts(axes: Axes, checks: Sequence[Check]) -> None:
     for status, colour in _MARKS.items():
         found = [check for check in checks if check.status == status]
+        if not found:
+            continue
         axes.scatter(
             [_time(c.until) for c in found], [0] * len(found), marker="s", s=34, color=colour,
             label=status.replace("_", " "), zorder=3,
@@ -106,12 +108,18 @@ def _draw_signal(axes: Axes, name: str, checks: Sequence[Check]) -> None:
         if found is None or found["value"] is None or not found["threshold"]:
             continue
         times.append(_time(check.until))
-        sizes.append(min(_TALLEST, share_of_threshold(found["value"], found["threshold"], name)))
+        sizes.append(share_of_threshold(found["value"], found["threshold"], name))
         colours.append(BREACH_COLOUR if found["status"] == "breach" else WINDOW_COLOUR)
     axes.axhline(1, color="#0f172a", linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    axes.plot(times, sizes, color=REFERENCE_COLOUR, linewidth=1, zorder=2)
-    axes.scatter(times, sizes, s=12, color=colours, zorder=3)
-    axes.set_ylim(0, max([1.4, *(size * 1.1 for size in sizes)]))
+    heights = [min(_TALLEST, size) for size in sizes]
+    axes.plot(times, heights, color=REFERENCE_COLOUR, linewidth=1, zorder=2)
+    axes.scatter(times, heights, s=12, color=colours, zorder=3)
+    if (largest := max(sizes, default=0.0)) > _TALLEST:
+        axes.annotate(
+            f"{largest:.0f}×", (times[sizes.index(largest)], _TALLEST), xytext=(-5, 1), textcoords="offset points",
+            ha="right", va="center", fontsize=7.5, color="#334155",
+        )  # fmt: skip
+    axes.set_ylim(0, max([1.4, *(height * 1.1 for height in heights)]))
     axes.set_yticks([0, 1])
     _name(axes, TITLES[name][0] if name in TITLES else name.replace("_", " ").capitalize())
 

@@ -184,7 +184,7 @@ def test_watch_checks_again_and_again_and_ends_at_sigterm(at_home: House) -> Non
             assert line, f"the watch ended with {process.wait()} after {events}"
             events.append(json.loads(line))
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     finally:
         process.kill()
         process.wait()

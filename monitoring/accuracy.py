@@ -12,15 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from monitoring.intervals import Counts, around, around_all, difference, f1_of, f1_posterior, wilson
 from monitoring.sampling import Corrected, QueueLabels, corrected_table
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Accuracy, ClassScore, Estimate, Sampling, Status
 from stores.predictions import Outcome
 
-_Counts = NDArray[np.int64] | NDArray[np.float64]
-_DRAWS = 20_000
 _MIN_LABELS_OF_CLASS = 10
 
 
@@ -88,7 +86,7 @@ def judge_accuracy(
             as_they_came=accuracy,
         )
         accuracy = _corrected_accuracy(corrected, settings.monitoring_alpha)
-    fall = _difference(wilson(reference_right, len(reference), settings.monitoring_alpha), accuracy)
+    fall = difference(wilson(reference_right, len(reference), settings.monitoring_alpha), accuracy)
     macro, classes = _f1_scores(table, corrected, names, labels, reference, settings, rng)
     failures = _failures(accuracy, fall, macro, classes, settings)
     counted = "" if sampling else f" on {labelled} labels"
@@ -106,21 +104,12 @@ def judge_accuracy(
     )
 
 
-def wilson(right: float, total: float, alpha: float) -> Estimate:
-    """A share with its Wilson interval (1927) of level 1 − `alpha`, which holds at 0 and at 1 and for few rows."""
-    z = float(norm.isf(alpha / 2))
-    share = right / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return Estimate(value=share, low=max(0.0, float(middle - half)), high=min(1.0, float(middle + half)))
-
-
 def _corrected_accuracy(corrected: Corrected, alpha: float) -> Estimate:
     """The wider of two intervals: the bootstrap knows how weights and errors go together, and nothing of errors that
     were not seen; Wilson's knows those."""
     right = float(np.trace(corrected.table))
     wide = wilson(right, corrected.effective, alpha)
-    drawn = _around(wide.value, np.trace(corrected.drawn, axis1=1, axis2=2), alpha)
+    drawn = around(wide.value, np.trace(corrected.drawn, axis1=1, axis2=2), alpha)
     return Estimate(value=wide.value, low=min(wide.low, drawn.low), high=max(wide.high, drawn.high))
 
 
@@ -147,14 +136,6 @@ def _table(outcomes: Sequence[Outcome], names: Sequence[str]) -> NDArray[np.int6
     return table
 
 
-def _difference(first: Estimate, second: Estimate) -> Estimate:
-    """`first` − `second` of independent shares, by Newcombe's interval (1998) from their Wilson intervals."""
-    value = first.value - second.value
-    down = np.hypot(first.value - first.low, second.high - second.value)
-    up = np.hypot(first.high - first.value, second.value - second.low)
-    return Estimate(value=value, low=float(value - down), high=float(value + up))
-
-
 def _f1_scores(
     counted: NDArray[np.int64],
     corrected: Corrected | None,
@@ -164,26 +145,26 @@ def _f1_scores(
     settings: MonitoringSettings,
     rng: np.random.Generator,
 ) -> tuple[Estimate, list[ClassScore]]:
-    table: _Counts = counted if corrected is None else corrected.table
-    point = _f1(table[None])[0]
-    draws = [_f1_posterior(table, rng)]
+    table: Counts = counted if corrected is None else corrected.table
+    point = f1_of(table[None])[0]
+    draws = [f1_posterior(table, rng)]
     if corrected is not None:
-        draws.append(np.nan_to_num(_f1(corrected.drawn)))
+        draws.append(np.nan_to_num(f1_of(corrected.drawn)))
     # Classes that neither occur nor are predicted say nothing of macro-F1.
     alpha = settings.monitoring_alpha
-    macro = _around_all(
+    macro = around_all(
         float(np.nanmean(point)), [drawn[:, ~np.isnan(point)].mean(axis=1) for drawn in draws], alpha
     )
     reference_table = pd.crosstab(reference["label"], reference["predicted"])
     reference_table = reference_table.reindex(index=names, columns=names, fill_value=0)
-    reference_f1 = _f1(reference_table.to_numpy()[None])[0]
+    reference_f1 = f1_of(reference_table.to_numpy()[None])[0]
     classes = []
     for position, name in enumerate(names):
         score = None
         if not np.isnan(point[position]):
             # Every class is another chance to be wrong.
             of_name = [drawn[:, position] for drawn in draws]
-            score = _around_all(float(point[position]), of_name, alpha / len(names))
+            score = around_all(float(point[position]), of_name, alpha / len(names))
         before = None if np.isnan(reference_f1[position]) else float(reference_f1[position])
         of_class = int(counted[position].sum())
         status: Status = "insufficient_data"
@@ -201,40 +182,6 @@ def _f1_scores(
             )
         )
     return macro, classes
-
-
-def _f1_posterior(table: _Counts, rng: np.random.Generator) -> NDArray[np.float64]:
-    """What F1 of each class may be, given one confusion table; (_DRAWS, k).
-
-    F1 depends on hits and errors alone, so it has a Beta posterior behind it (Goutte and Gaussier 2005). A bootstrap
-    would be certain of a class that happened to be all right: no error can be resampled from none.
-    """
-    hits = np.diagonal(table).astype(np.float64)
-    errors = table.sum(axis=0) + table.sum(axis=1) - 2 * hits
-    share = rng.beta(hits + 0.5, errors + 0.5, size=(_DRAWS, len(table)))
-    posterior: NDArray[np.float64] = 2 * share / (1 + share)
-    return posterior
-
-
-def _around(value: float, draws: NDArray[np.float64], alpha: float) -> Estimate:
-    low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2])
-    return Estimate(value=value, low=min(value, float(low)), high=max(value, float(high)))
-
-
-def _around_all(value: float, draws: Sequence[NDArray[np.float64]], alpha: float) -> Estimate:
-    """The widest of the intervals from several kinds of draws."""
-    found = [_around(value, drawn, alpha) for drawn in draws]
-    return Estimate(value=value, low=min(e.low for e in found), high=max(e.high for e in found))
-
-
-def _f1(tables: _Counts) -> NDArray[np.float64]:
-    """F1 of each class of (n, k, k) confusion tables; (n, k), NaN where a class is neither true nor predicted."""
-    hits = np.diagonal(tables, axis1=1, axis2=2).astype(np.float64)
-    involved = tables.sum(axis=1) + tables.sum(axis=2)
-    scores: NDArray[np.float64] = np.divide(
-        2 * hits, involved, out=np.full_like(hits, np.nan), where=involved > 0
-    )
-    return scores
 
 
 def _failures(

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from monitoring.accuracy import judge_accuracy, wilson
+from monitoring.accuracy import judge_accuracy
+from monitoring.intervals import wilson
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Accuracy
 from stores.predictions import Outcome

@@ -1,4 +1,4 @@
-"""What to do about a breach, in sentences; alerts and the report say the same."""
+"""What to do about a verdict, in sentences; alerts and the report say the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _ANSWERS_ONLY = "another mix of topics, which may be the news and nobody's fault
 
 
 def what_to_do(verdict: Verdict) -> list[str]:
-    """Steps in their order; empty unless a threshold is breached."""
+    """Steps in their order; none where all is within its thresholds."""
+    if verdict.status == "insufficient_data":
+        return ["Look further back, where there are more texts: `python -m monitoring check --window 7d`."]
     if verdict.status != "breach":
         return []
     return [*_look_for(verdict), _ask_for_labels(verdict), _train(verdict)]

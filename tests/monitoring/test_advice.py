@@ -69,3 +69,4 @@ def test_labels_are_asked_for_only_where_they_are_missing() -> None:
 def test_without_drift_there_is_nothing_to_look_for_and_without_a_breach_nothing_to_do() -> None:
     assert "where the texts come from" not in " ".join(what_to_do(verdict(accuracy="breach")))
     assert what_to_do(verdict()) == []
+    assert "--window" in what_to_do(verdict(status="insufficient_data"))[0]

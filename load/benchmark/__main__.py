@@ -24,7 +24,8 @@ from load.benchmark.running import OURS, Plan, closed_name, run
 from load.benchmark.table import markdown
 
 EVERYBODY = (
-    "champion", "float32", "fastapi", "bentoml", "batchable", "litserve", "infinity", "mlflow", "mlflow_bundle",
+    "champion", "float32", "fastapi", "bentoml", "batchable", "batchable_bundle", "litserve", "infinity", "mlflow",
+    "mlflow_bundle",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -97,6 +98,24 @@ async def answers(target: Target, texts: Sequence[str]) -> list[Any]:
                 response.raise_for_status()
                 found.append(await response.json(content_type=None))
         return found
+
+
+async def statuses(target: Target, texts: Sequence[str], clients: int) -> list[tuple[int, str | None]]:
+    """Each text's status and `Retry-After`, in order, asked by so many clients at a time; 0: the connection broke."""
+    found: list[tuple[int, str | None]] = [(0, None)] * len(texts)
+    turn = iter(enumerate(texts))
+
+    async with _session(clients) as session:
+
+        async def client() -> None:
+            for place, text in turn:
+                with suppress(TimeoutError, aiohttp.ClientError):
+                    async with session.post(target.url, json=target.body(text)) as response:
+                        await response.read()
+                        found[place] = (response.status, response.headers.get("Retry-After"))
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+    return found
 
 
 def _session(connections: int) -> aiohttp.ClientSession:

@@ -80,6 +80,15 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
             lambda answer: _best(answer[0]),
             "/readyz",
         ),
+        "batchable_bundle": Peer(
+            "BentoML batchable, our bundle",
+            lambda port: _bento("bentoml_bundle:BatchableBundle", port),
+            "/classify",
+            lambda text: {"texts": [text]},
+            lambda answer: str(answer[0]["label"]),
+            "/readyz",
+            {"LOGGED": str(material.logged)},
+        ),
         "litserve": Peer(
             "LitServe",
             lambda _port: [sys.executable, "-m", f"{_SERVERS}.litserve_pipeline"],

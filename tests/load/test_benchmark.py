@@ -16,11 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from load.benchmark.driving import Observed, Target, answers, closed, opened
+from classifier import Classifier, PredictionFailed
+from load.batching import OURS, THEIRS, Figures, table
+from load.benchmark.driving import Observed, Target, answers, closed, opened, statuses
 from load.benchmark.environment import make_environment
 from load.benchmark.material import Material
 from load.benchmark.peers import peers
 from load.benchmark.pictures import latency, throughput
+from load.benchmark.poison import poisoned
 from load.benchmark.results import Results, Start
 from load.benchmark.running import OPEN, Plan, closed_name, run
 from load.benchmark.servers.infinity import copy_weights
@@ -178,6 +181,34 @@ def test_infinity_cuts_texts_where_the_others_do(tmp_path):
     copied = json.loads((tmp_path / "copy" / "tokenizer_config.json").read_text())
     assert copied == {"model_max_length": 64, "do_lower_case": True}
     assert (tmp_path / "copy" / "config.json").read_text() == "{}"
+
+
+def test_every_request_of_a_burst_has_a_status():
+    with echo(every_third_fails=True) as (address, asked):
+        found = asyncio.run(statuses(Target(address, lambda text: {"text": text}), ["a"] * 12, clients=12))
+    assert [code for code, _ in found].count(503) == 4
+    assert len(asked) == 12
+    nobody = asyncio.run(statuses(Target(address, lambda text: {"text": text}), ["a"], clients=1))
+    assert nobody == [(0, None)]
+
+
+def test_a_poisoned_bundle_loads_and_fails_on_one_word(tmp_path):
+    bundle, texts = tmp_path / "bundle", bbc_part(1, step=30)[0]
+    sealed_network_bundle(bundle, weights=tmp_path / "weights")
+    material = Material(bundle, bundle, tmp_path / "weights", tuple(texts), MAX_LENGTH, threads=1)
+    broken, word = poisoned(material, tmp_path / "poisoned")
+    assert not any(word in text.lower() for text in texts)
+    classifier = Classifier.load(broken.bundle)
+    sound = classifier.predict(texts[:2])
+    assert (sound == Classifier.load(bundle).predict(texts[:2])).all()
+    with pytest.raises(PredictionFailed, match="NaN"):
+        classifier.predict([texts[0], f"{word} {texts[1]}"])
+
+
+def test_the_table_of_batchers_has_medians():
+    rows = table({THEIRS: Figures(rate=[1.0, 9.0, 5.0], innocent=[0.5]), OURS: Figures(rate=[20.0])})
+    assert "requests/s | 5.0 | 20.0 |" in rows
+    assert "that failed | 50.0% | 0.0% |" in rows
 
 
 @pytest.mark.slow

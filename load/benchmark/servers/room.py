@@ -1,0 +1,3 @@
+"""How many requests may wait where batchers are compared."""
+
+ROOM = 256

@@ -239,7 +239,12 @@ class ModelRegistry:
     def by_alias(self, alias: str | None = None) -> RegisteredModel:
         """The version that `alias` (default: the setting's) points to."""
         alias = alias or self.settings.model_alias
-        missing = f"model {self.name!r} has no {alias!r}: train one with `python -m training run`"
+        remedy = (
+            "no version was champion before"
+            if alias == PREVIOUS
+            else "train one with `python -m training run`"
+        )
+        missing = f"model {self.name!r} has no {alias!r}: {remedy}"
         with _translated(self.settings.tracking_uri, missing=missing):
             found = _registered(self.client.get_model_version_by_alias(self.name, alias), alias)
         self._remember(found)

@@ -209,7 +209,8 @@ def explain(key: str) -> None:
         for heading in ("key", "default", "meaning"):
             table.add_column(heading, overflow="fold")
         for item in explained(key):
-            table.add_row(item.key, item.default, escape(item.meaning))
+            kinds = f"[dim]of {', '.join(item.kinds)}:[/] " if item.kinds else ""
+            table.add_row(item.key, item.default, kinds + escape(item.meaning))
         _console().print(table)
 
 

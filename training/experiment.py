@@ -22,6 +22,7 @@ from training.candidates.kinds import Candidate
 from training.data import DataConfig
 from training.error_analysis.config import AnalysisConfig
 from training.errors import ExperimentInvalid
+from training.experiment_faults import in_words, refuse_unknown_nulls
 from training.gate.config import GateConfig
 from training.search.config import LAST_PHASE, SearchConfig, check_phases
 from training.smoke import SUFFIX, make_small
@@ -183,6 +184,7 @@ def load_experiment(name_or_path: str, overrides: Sequence[str] = (), *, smoke: 
         raise ExperimentInvalid(f"{path} must hold keys and values, such as `name: quickstart`")
     raw.setdefault("name", path.stem)
     changes = [_parsed(override) for override in overrides]
+    refuse_unknown_nulls(raw, changes)
     _apply(raw, changes)
     if smoke:
         keys = [key for key, _ in changes]
@@ -192,7 +194,7 @@ def load_experiment(name_or_path: str, overrides: Sequence[str] = (), *, smoke: 
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
-        raise ExperimentInvalid(f"{path}: {_explained(error)}") from None
+        raise ExperimentInvalid(f"{path}: {in_words(error, raw, Experiment.model_json_schema())}") from None
 
 
 def _find(name_or_path: str) -> Path:
@@ -230,62 +232,3 @@ def _apply(raw: dict[str, Any], changes: Sequence[tuple[str, Any]]) -> None:
             if not isinstance(target, dict):
                 raise ExperimentInvalid(f"{key!r} cannot be set: {parent!r} holds a value, not further keys")
         target[last] = copy.deepcopy(value)
-
-
-# -- messages -----------------------------------------------------------------------------------------------------
-
-
-def _explained(error: ValidationError) -> str:
-    """Every fault in one line each; an unknown key with the nearest known one."""
-    schema = Experiment.model_json_schema()
-    lines = []
-    for fault in error.errors(include_url=False):
-        place = ".".join(str(part) for part in _written(fault["loc"], schema))
-        if fault["type"] == "extra_forbidden":
-            key = str(fault["loc"][-1])
-            known = _known_keys(fault["loc"][:-1], schema)
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            lines.append(f"{place}: unknown key; {hint}")
-        else:
-            value = "" if isinstance(fault["input"], dict | list) else f" (got {fault['input']!r})"
-            lines.append(f"{place}: {fault['msg']}{value}")
-    return "; ".join(lines)
-
-
-def _known_keys(location: Sequence[int | str], schema: dict[str, Any]) -> list[str]:
-    """Keys that the schema knows at a pydantic error location."""
-    node = schema
-    for part in location:
-        node = _step(node, part, schema)
-    return sorted(_resolved(node, schema).get("properties", {}))
-
-
-def _written(location: Sequence[int | str], schema: dict[str, Any]) -> list[int | str]:
-    """An error location as the file writes it: without the tags of unions that pydantic puts between."""
-    node, written = schema, []
-    for part in location:
-        if part not in _resolved(node, schema).get("discriminator", {}).get("mapping", {}):
-            written.append(part)
-        node = _step(node, part, schema)
-    return written
-
-
-def _step(node: dict[str, Any], part: int | str, schema: dict[str, Any]) -> dict[str, Any]:
-    node = _resolved(node, schema)
-    tagged = node.get("discriminator", {}).get("mapping", {}).get(part)
-    if tagged:
-        return {"$ref": tagged}
-    inner = node.get("properties", {}).get(part) or node.get("additionalProperties") or {}
-    return inner if isinstance(inner, dict) else {}
-
-
-def _resolved(node: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    # A group that may be null is written as a choice of itself and null.
-    kinds = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
-    if len(kinds) == 1:
-        node = kinds[0]
-    if "$ref" in node:
-        found: dict[str, Any] = schema["$defs"][node["$ref"].rpartition("/")[2]]
-        return found
-    return node

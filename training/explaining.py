@@ -8,7 +8,7 @@ import inspect
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,7 +27,9 @@ class Explained:
     """Dotted, as `--set` takes it; NAME stands for a name of one's own."""
     default: str
     meaning: str
-    """The field's docstring, and for a candidate the kind it belongs to."""
+    """The field's docstring."""
+    kinds: tuple[str, ...] = ()
+    """Of a candidate's field: the kinds that have it."""
 
 
 def explain(key: str = "") -> list[Explained]:
@@ -38,9 +40,12 @@ def explain(key: str = "") -> list[Explained]:
     Raises:
         ExperimentInvalid: there is no such key; names the nearest.
     """
-    found = list(_walk(key.split(".") if key else [], Experiment, ""))
-    unique = {(item.key, item.meaning): item for item in found}
-    return list(unique.values())
+    found: dict[tuple[str, str, str], Explained] = {}
+    for item in _walk(key.split(".") if key else [], Experiment, ""):
+        same = (item.key, item.default, item.meaning)
+        known = found.get(same)
+        found[same] = replace(known, kinds=known.kinds + item.kinds) if known else item
+    return list(found.values())
 
 
 def _walk(wanted: list[str], model: type[BaseModel], place: str, kind: str = "") -> Iterator[Explained]:
@@ -89,8 +94,8 @@ def _in_any(rest: list[str], models: list[type[BaseModel]], place: str) -> Itera
 
 def _explained(model: type[BaseModel], name: str, field: FieldInfo, key: str, kind: str) -> Explained:
     default = "needed" if field.is_required() else _default(field)
-    meaning = " ".join(_docstring(model, name).split())
-    return Explained(key, default, f"[{kind}] {meaning}" if kind else meaning)
+    meaning = " ".join(docstring(model, name).split())
+    return Explained(key, default, meaning, (kind,) if kind else ())
 
 
 def _default(field: FieldInfo) -> str:
@@ -100,7 +105,7 @@ def _default(field: FieldInfo) -> str:
     return "unset" if value is None else repr(value) if isinstance(value, str) else str(value)
 
 
-def _docstring(model: type[BaseModel], name: str) -> str:
+def docstring(model: type[BaseModel], name: str) -> str:
     """The string under the field where a class first says it; empty where none does."""
     for owner in model.__mro__:
         if not issubclass(owner, BaseModel) or owner is BaseModel:

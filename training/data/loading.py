@@ -111,9 +111,8 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
     part, counts.exact_duplicates, counts.conflicting_labels = drop_exact(usable)
     labels = sorted(set(part.labels))
     if len(labels) < 2:
-        raise DataRefused(
-            f"{config.source} has {len(labels)} label(s) {labels}; a classifier needs two or more"
-        )
+        found = f"one label only, {labels[0]!r}" if labels else "no text with a label that can be used"
+        raise DataRefused(f"{config.source} has {found}: a classifier needs two labels or more")
     if config.limit is not None and config.limit < len(part):
         kept = subsample(part.labels, config.limit, seed)
         counts.left_out = len(part) - len(kept)

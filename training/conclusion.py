@@ -17,18 +17,18 @@ class Rival:
     """A candidate beside the best one."""
 
     judged: Judged
-    behind: Interval
-    """Macro-F1 of the best minus its own, on the same test texts."""
+    difference: Interval
+    """Its macro-F1 minus that of the best one, on the same test texts."""
 
     @property
     def shown_worse(self) -> bool:
         """Whether the whole interval says so."""
-        return self.behind.low > 0
+        return self.difference.high < 0
 
     @property
     def shown_better(self) -> bool:
         """Whether the whole interval says so, though validation chose another."""
-        return self.behind.high < 0
+        return self.difference.low > 0
 
 
 def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | None, splits: Splits) -> str:
@@ -41,9 +41,9 @@ def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | 
         return ""
     best = winner or max(judged, key=lambda item: item.validation.macro_f1.value)
     rivals = [
-        Rival(item, _behind(best, item, experiment, splits)) for item in judged if item.name != best.name
+        Rival(item, _difference(item, best, experiment, splits)) for item in judged if item.name != best.name
     ]
-    rivals.sort(key=lambda rival: rival.behind.value)
+    rivals.sort(key=lambda rival: -rival.difference.value)
     lines = [
         f"# Conclusion of {experiment.name}",
         "",
@@ -68,10 +68,10 @@ def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | 
     return "\n".join(lines)
 
 
-def _behind(best: Judged, other: Judged, experiment: Experiment, splits: Splits) -> Interval:
+def _difference(item: Judged, best: Judged, experiment: Experiment, splits: Splits) -> Interval:
     return paired_difference(
+        item.test_predictions.probabilities,
         best.test_predictions.probabilities,
-        other.test_predictions.probabilities,
         splits.test.labels,
         best.description.labels,
         seed=experiment.seed,
@@ -87,35 +87,35 @@ def _smoke(experiment: Experiment) -> list[str]:
 
 
 def _table(best: Judged, rivals: Sequence[Rival]) -> list[str]:
-    rows = [(best, "–"), *((rival.judged, _signed(rival.behind)) for rival in rivals)]
+    rows = [(best, "–"), *((rival.judged, _signed(rival.difference)) for rival in rivals)]
     return [
-        "| candidate | macro-F1 | accuracy | behind the best by | MB | ms a text |",
+        f"| candidate | macro-F1 | accuracy | difference to {best.name} | MB | ms a text |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {item.name} | {item.test.macro_f1} | {item.test.accuracy} | {behind} | {item.megabytes:.1f} | "
+            f"| {item.name} | {item.test.macro_f1} | {item.test.accuracy} | {difference} | {item.megabytes:.1f} | "
             f"{item.milliseconds:.1f} |"
-            for item, behind in rows
+            for item, difference in rows
         ),
     ]
 
 
 def _compared(best: Judged, rival: Rival) -> str:
-    item, behind = rival.judged, rival.behind
+    item, gain = rival.judged, rival.difference
     if rival.shown_better:
         verdict = (
-            f"is better than {best.name} by {-behind.value:.3f} "
-            f"(interval {-behind.high:.3f} to {-behind.low:.3f})"
+            f"is better than {best.name} by {gain.value:.3f} (interval {gain.low:.3f} to {gain.high:.3f})"
         )
     elif rival.shown_worse:
-        verdict = f"is behind by {behind.value:.3f} (interval {behind.low:.3f} to {behind.high:.3f})"
+        verdict = f"is behind by {-gain.value:.3f} (interval {-gain.high:.3f} to {-gain.low:.3f})"
     else:
-        verdict = f"differs by {-behind.value:+.3f}, which chance can explain (interval {_signed(behind, flip=True)})"
+        interval = f"interval {gain.low:+.3f} to {gain.high:+.3f}"
+        verdict = f"differs by {gain.value:+.3f}, which chance can explain ({interval})"
     size, speed = best.megabytes / item.megabytes, best.milliseconds / item.milliseconds
     return f"**{item.name}** {verdict}; {_times(size, 'smaller', 'larger')} and {_times(speed, 'faster', 'slower')}."
 
 
 def _choices(best: Judged, rivals: Sequence[Rival]) -> list[str]:
-    behind = {rival.judged.name: rival for rival in rivals}
+    gains = {rival.judged.name: rival.difference for rival in rivals}
     everyone = [best, *(rival.judged for rival in rivals)]
     as_good = [best, *(rival.judged for rival in rivals if not rival.shown_worse)]
     better = [rival.judged for rival in rivals if rival.shown_better]
@@ -132,10 +132,10 @@ def _choices(best: Judged, rivals: Sequence[Rival]) -> list[str]:
             + (", the cheapest that is not shown to be worse." if equal.name != best.name else ".")
         )
         if cheapest.name != equal.name:
-            price = behind[cheapest.name].behind
+            gain = gains[cheapest.name]
             said.append(
-                f"Where {what} counts most: **{cheapest.name}** ({_cost(cheapest)}), at a price of {price.value:.3f} "
-                f"macro-F1 (interval {price.low:.3f} to {price.high:.3f})."
+                f"Where {what} counts most: **{cheapest.name}** ({_cost(cheapest)}), at a price of {-gain.value:.3f} "
+                f"macro-F1 (interval {-gain.high:.3f} to {-gain.low:.3f})."
             )
     return said
 
@@ -150,7 +150,5 @@ def _times(factor: float, more: str, less: str) -> str:
     return f"{factor:.1f} times {more}" if factor > 1 else f"{1 / factor:.1f} times {less}"
 
 
-def _signed(interval: Interval, *, flip: bool = False) -> str:
-    if flip:
-        return f"{-interval.high:+.3f} to {-interval.low:+.3f}"
+def _signed(interval: Interval) -> str:
     return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"

@@ -57,9 +57,10 @@ class Int8Check:
         }
 
     def __str__(self) -> str:
+        changed = "loses" if self.f1_loss >= 0 else "gains"
         return (
-            f"int8 loses {self.f1_loss:+.4f} macro-F1 on the validation part, agrees on {self.agreement:.1%} of the "
-            f"texts, and a probability differs by up to {self.max_difference:.2f}: "
+            f"int8 {changed} {abs(self.f1_loss):.4f} macro-F1 on the validation part, agrees on "
+            f"{self.agreement:.1%} of the texts, and a probability differs by up to {self.max_difference:.3f}: "
             + ("kept" if self.passed else "not kept")
         )
 

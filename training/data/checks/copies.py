@@ -51,10 +51,11 @@ def duplicates(loaded: LoadedData, splits: Splits, config: ChecksConfig) -> Find
     counts = loaded.counts
     usable = counts.read - counts.refused
     share = counts.exact_duplicates / usable if usable else 0.0
-    words = (
-        f"{counts.exact_duplicates:,} rows ({share:.1%}) repeat an earlier one and are dropped; "
-        f"{splits.report.near_duplicates:,} texts in {splits.report.near_duplicate_groups:,} groups are near copies, "
-        "all in train."
+    near = splits.report.near_duplicates
+    words = f"{counts.exact_duplicates:,} rows ({share:.1%}) repeat an earlier one and are dropped; " + (
+        f"{near:,} texts in {splits.report.near_duplicate_groups:,} groups are near copies, all in train."
+        if near
+        else "no text is a near copy of another."
     )
     return Finding("duplicates", "Duplicates", share, words, judged(share, config.duplicates))
 

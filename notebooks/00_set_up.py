@@ -55,7 +55,8 @@ from pathlib import Path
 
 from stores.settings import TrackingSettings
 
-folder = Path(tempfile.mkdtemp(prefix="lesson-"))
+home = tempfile.TemporaryDirectory(prefix="lesson-")  # goes when the kernel ends
+folder = Path(home.name)
 settings = TrackingSettings(var_dir=folder)
 print("runs and models:", settings.tracking_uri.replace(str(folder), "$VAR_DIR"))
 

@@ -30,7 +30,8 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # that the head of the network i
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 warnings.simplefilter("ignore")  # those of libraries
 SMOKE = bool(os.environ.get("NOTEBOOKS_SMOKE"))
-folder = Path(tempfile.mkdtemp(prefix="lesson-"))
+home = tempfile.TemporaryDirectory(prefix="lesson-")  # goes when the kernel ends
+folder = Path(home.name)
 
 # %%
 from rich.console import Console

@@ -29,8 +29,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # that the head of the network i
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 warnings.simplefilter("ignore")  # those of libraries
 SMOKE = bool(os.environ.get("NOTEBOOKS_SMOKE"))
-os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="lesson-")
-folder = Path(os.environ["VAR_DIR"])
+home = tempfile.TemporaryDirectory(prefix="lesson-")  # goes when the kernel ends
+os.environ["VAR_DIR"] = home.name
+folder = Path(home.name)
 
 # %%
 from training.data import DataConfig, load_data, split_data
@@ -105,7 +106,7 @@ for name, interval in judged.test.headlines.items():
 # %%
 from IPython.display import Image, display
 
-for picture in ("training_curves.png", "confusion_matrix.png", "reliability.png"):
+for picture in ("loss.png", "metrics_over_time.png", "confusion_matrix.png", "reliability.png"):
     display(Image(filename=str(folder / "pictures" / picture), width=620))
 
 # %% [markdown]

@@ -30,8 +30,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # that the head of the network i
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 warnings.simplefilter("ignore")  # those of libraries
 SMOKE = bool(os.environ.get("NOTEBOOKS_SMOKE"))
-os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="lesson-")
-folder = Path(os.environ["VAR_DIR"])
+home = tempfile.TemporaryDirectory(prefix="lesson-")  # goes when the kernel ends
+os.environ["VAR_DIR"] = home.name
+folder = Path(home.name)
 
 # %%
 from rich.progress import Progress
@@ -116,16 +117,12 @@ assert watch.norms
 
 # %%
 from IPython.display import Image, display
-from training.plots import training_curves
+from training.pictures.over_time import draw_training
 
 for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})
-display(
-    Image(
-        filename=str(training_curves(history, folder / "curves.png", title="two epochs")),
-        width=620,
-    )
-)
+for picture in draw_training(history, folder / "pictures", name="two epochs"):
+    display(Image(filename=str(picture), width=460))
 
 # %%
 assert len(history.epochs) == 2

@@ -30,8 +30,9 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"  # that the head of the network i
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 warnings.simplefilter("ignore")  # those of libraries
 SMOKE = bool(os.environ.get("NOTEBOOKS_SMOKE"))
-os.environ["VAR_DIR"] = tempfile.mkdtemp(prefix="lesson-")
-folder = Path(os.environ["VAR_DIR"])
+home = tempfile.TemporaryDirectory(prefix="lesson-")  # goes when the kernel ends
+os.environ["VAR_DIR"] = home.name
+folder = Path(home.name)
 
 # %%
 from rich.console import Console

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,11 +74,22 @@ def _number_from_one(notebook: nbformat.NotebookNode) -> None:
 
 @contextmanager
 def _kernel(smoke: bool) -> Iterator[KernelManager]:
+    # The kernel is killed in the end, and so cannot remove what the lessons made.
+    with (
+        tempfile.TemporaryDirectory(prefix="lessons-") as scratch,
+        _kernel_in(scratch, smoke) as kernel,
+    ):
+        yield kernel
+
+
+@contextmanager
+def _kernel_in(scratch: str, smoke: bool) -> Iterator[KernelManager]:
     kernel = KernelManager(kernel_name="python3", transport="ipc")
     kernel.start_kernel(
         cwd=str(_HERE.parent),
         env={
             **os.environ,
+            "TMPDIR": scratch,
             "NOTEBOOKS_SMOKE": "1" if smoke else "",
             # The project's code is imported from here, whatever else is installed.
             "PYTHONPATH": os.pathsep.join(

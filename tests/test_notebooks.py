@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -40,8 +41,12 @@ def test_a_lesson_uses_the_projects_code_and_ends_with_something_that_can_fail(p
 @pytest.mark.timeout(600)
 def test_they_run_and_their_pages_stand_alone(tmp_path: Path):
     command = [sys.executable, "-m", "notebooks", "--smoke", "--out", str(tmp_path / "pages")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-3000:]
+    assert not list(temporary.glob("lesson*")), "nothing is left behind"
     for path in lessons():
         assert f"{path.stem}.html" in result.stdout
         page = (tmp_path / "pages" / f"{path.stem}.html").read_text(encoding="utf-8")

@@ -8,72 +8,23 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from training.calibration import Bin
-from training.candidates.trained import History
 from training.evaluation import Scores
 from training.pictures.canvas import saved, sheet
+from training.pictures.confusion import fill_confusion
 from training.resampling import Interval
 
 BLUE, ORANGE, GREY, GREEN = "#4c6a92", "#d98c3f", "#a0a0a0", "#5f9e6e"
-_MOST_NUMBERED = 20
 
 
 def confusion_matrix(scores: Scores, path: Path, *, title: str) -> Path:
     """True against given labels: each row's shares as colour, the numbers of texts written in."""
-    labels = list(scores.classes)
-    counts = np.asarray(scores.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(3.2 + 0.7 * len(labels), 16)
+    side = min(3.2 + 0.7 * len(scores.classes), 16)
     figure, axes = sheet(side + 1, side)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_xlabel("label given")
-    axes.set_ylabel("label true")
+    image = fill_confusion(axes, scores, most_numbered=20)
     axes.set_title(title)
-    axes.spines[:].set_visible(False)
-    if len(labels) <= _MOST_NUMBERED:
-        for row in range(len(labels)):
-            for column in range(len(labels)):
-                dark = shares[row, column] > 0.55
-                count = counts[row, column]
-                axes.text(
-                    column, row, str(count) if count else "·", ha="center", va="center",
-                    color="white" if dark else "#333333",
-                )  # fmt: skip
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the texts of a row")
-    return saved(figure, path)
-
-
-def training_curves(history: History, path: Path, *, title: str) -> Path:
-    """Loss on both parts, and quality on the validation part; the epoch that was kept is marked."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    losses, quality = figure.subplots(1, 2)
-    epochs = [entry["epoch"] for entry in history.epochs]
-    best = max(history.epochs, key=lambda entry: entry["macro_f1"])
-
-    def along_epochs(key: str) -> list[float]:
-        return [entry[key] for entry in history.epochs]
-
-    if history.losses:
-        losses.plot(*zip(*history.losses, strict=True), color=BLUE, label="training")
-    losses.plot(epochs, along_epochs("validation_loss"), marker="o", color=ORANGE, label="validation")
-    quality.plot(epochs, along_epochs("macro_f1"), marker="o", color=BLUE, label="macro-F1")
-    quality.plot(epochs, along_epochs("accuracy"), marker="s", color=GREEN, label="accuracy")
-    for axes, name in ((losses, "loss"), (quality, "quality on the validation part")):
-        axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1.2, label="kept")
-        axes.set_xlabel("epoch")
-        axes.set_xlim(0, max(epochs) * 1.08)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(name)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    losses.set_ylim(0, losses.get_ylim()[1] * 1.05)
-    quality.set_ylim(0, 1.02)
-    figure.suptitle(title)
     return saved(figure, path)
 
 

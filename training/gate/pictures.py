@@ -12,9 +12,8 @@ from training.cost import Cost
 from training.evaluation import Differences, Scores
 from training.gate.config import GateConfig
 from training.pages import BLUE, GREEN, GREY, ORANGE, RED, drawing
+from training.pictures.confusion import fill_confusion
 from training.resampling import Interval, share_interval
-
-_MOST_NUMBERED = 12
 
 
 def difference_picture(differences: Differences, interval: Interval, min_gain: float) -> str:
@@ -67,22 +66,8 @@ def classes_picture(winner: Scores, champion: Scores | None) -> str:
 
 def confusion_picture(scores: Scores) -> str:
     """True against given labels: the share of each row as colour, the number of texts written in."""
-    labels, counts = list(scores.classes), np.asarray(scores.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with drawing(1.6 + 0.45 * min(len(labels), 10)) as picture:
-        axes = picture.axes
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-        axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(labels)), labels)
-        axes.set_xlabel("label given")
-        axes.set_ylabel("label true")
-        axes.spines[:].set_visible(False)
-        if len(labels) <= _MOST_NUMBERED:
-            for row, column in np.ndindex(counts.shape):
-                axes.text(
-                    column, row, str(counts[row, column] or "·"), ha="center", va="center",
-                    color="white" if shares[row, column] > 0.55 else "#333333",
-                )  # fmt: skip
+    with drawing(1.6 + 0.45 * min(len(scores.classes), 10)) as picture:
+        fill_confusion(picture.axes, scores, most_numbered=12).axes.set_aspect("auto")
     return picture.address
 
 

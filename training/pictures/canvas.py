@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's palette, darkened where it must be read on white: apart for colour-blind eyes too.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b3589a", "#8a6d00", "#3d9bd1", "#555555", "#a0522d")
@@ -47,3 +48,10 @@ def style(index: int) -> dict[str, Any]:
         "marker": MARKERS[index % len(MARKERS)],
         "linestyle": LINES[index % len(LINES)],
     }
+
+
+def whole_epochs(axes: Axes, last: float) -> None:
+    """Name the axis of epochs, and mark whole ones, but for a training that has hardly one."""
+    axes.set_xlabel("epoch")
+    if last >= 2:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.judging import Judged
-from training.pictures.canvas import COLOURS, floor_of, saved, sheet, style
+from training.pictures.canvas import COLOURS, floor_of, saved, sheet, style, whole_epochs
 from training.pictures.over_time import METRICS
 
 _SPOKES = {**METRICS, "calibration_error": "calibration"}
@@ -95,7 +95,7 @@ def _over_time(judged: Sequence[Judged], path: Path, title: str) -> Path:
     low = floor_of(values)
     axes.set_ylim(low, 1 + 0.04 * (1 - low))
     axes.set_xlim(left=0)
-    axes.set_xlabel("epoch")
+    whole_epochs(axes, axes.get_xlim()[1])
     axes.set_ylabel("accuracy on the validation part" + _begins(low))
     axes.grid(alpha=0.25)
     axes.set_title(f"{title}: accuracy over training")

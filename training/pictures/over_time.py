@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from training.candidates.trained import History
 from training.evaluation import Scores
-from training.pictures.canvas import COLOURS, floor_of, saved, sheet, style
+from training.pictures.canvas import COLOURS, floor_of, saved, sheet, style, whole_epochs
 
 METRICS = {"accuracy": "accuracy", "macro_precision": "precision", "macro_recall": "recall", "macro_f1": "F1"}
 """Figure as the history and the scores keep it → what a picture calls it."""
@@ -57,8 +58,7 @@ def _loss(history: History, path: Path, name: str) -> Path:
     axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
     axes.set_ylabel("cross-entropy, nats")
     axes.set_title(f"{name}: loss over training")
-    _along(axes, history)
-    axes.legend(frameon=False)
+    _along(figure, axes, history)
     return saved(figure, path)
 
 
@@ -72,17 +72,19 @@ def _followed(history: History, metrics: Mapping[str, str], path: Path, title: s
         )  # fmt: skip
     _from(axes, floor_of([entry[key] for entry in history.epochs for key in known]), "validation")
     axes.set_title(title)
-    best = max(history.epochs, key=lambda entry: entry["macro_f1"])
-    axes.axvline(best["epoch"], color="#999999", linestyle=":", linewidth=1.2, label="kept", zorder=0)
-    _along(axes, history)
-    axes.legend(frameon=False, loc="lower right")
+    _along(figure, axes, history)
     return saved(figure, path)
 
 
-def _along(axes: Axes, history: History) -> None:
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0, max(entry["epoch"] for entry in history.epochs) * 1.04)
+def _along(figure: Figure, axes: Axes, history: History) -> None:
+    """The axis of epochs with the one that was kept, and a legend where it covers nothing."""
+    best = max(history.epochs, key=lambda entry: entry["macro_f1"])
+    axes.axvline(best["epoch"], color="#999999", linestyle=":", linewidth=1.2, label="kept", zorder=0)
+    last = max(entry["epoch"] for entry in history.epochs)
+    whole_epochs(axes, last)
+    axes.set_xlim(0, last * 1.04)
     axes.grid(alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
 
 
 def _from(axes: Axes, low: float, part: str) -> None:

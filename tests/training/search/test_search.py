@@ -146,4 +146,4 @@ def test_the_template_stays_what_the_file_says(ran: Ran) -> None:
     assert name not in ran.experiment.candidates
     written = (ran.outcome.report / "experiment.yaml").read_text()
     assert f"{name}:" in written
-    assert Path(ran.outcome.report / name / "training_curves.png").is_file()
+    assert Path(ran.outcome.report / name / "loss.png").is_file()

@@ -13,6 +13,7 @@ from classifier import Classifier
 from classifier.precision import FLOAT32_FILE, INT8_FILE
 
 _TIMED_TEXTS = 60
+_IN_A_TURN = 10
 _NOT_LOADED = {"golden.json", "reference.parquet", "manifest.json"}
 
 
@@ -30,14 +31,27 @@ class Cost:
 
 def cost_of(classifier: Classifier, texts: Sequence[str]) -> Cost:
     """Run the first of `texts` one by one, and weigh the classifier's files."""
+    return costs_of([classifier], texts)[0]
+
+
+def costs_of(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[Cost]:
+    """The cost of each, timed in turns: what else the machine does meanwhile slows all alike."""
     timed = list(texts[:_TIMED_TEXTS])
-    classifier.predict(timed[:1])  # the first call allocates
-    times = []
-    for text in timed:
-        started = time.perf_counter()
-        classifier.predict([text])
-        times.append(time.perf_counter() - started)
-    median, p95 = np.quantile(times, [0.5, 0.95]) * 1000
+    times: list[list[float]] = [[] for _ in classifiers]
+    for start in range(0, len(timed), _IN_A_TURN):
+        for classifier, own in zip(classifiers, times, strict=True):
+            classifier.predict(
+                timed[:1]
+            )  # allocates at first, and later finds the caches full of another's weights
+            for text in timed[start : start + _IN_A_TURN]:
+                started = time.perf_counter()
+                classifier.predict([text])
+                own.append(time.perf_counter() - started)
+    return [_cost(classifier, own) for classifier, own in zip(classifiers, times, strict=True)]
+
+
+def _cost(classifier: Classifier, seconds: Sequence[float]) -> Cost:
+    median, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
     return Cost(float(median), float(p95), _megabytes(classifier.folder, classifier.description.model_file))
 
 

@@ -5,7 +5,8 @@ It is judged through the files it left, by the classifier that serves them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from classifier.runtime import Probabilities
 from training import plots
 from training.calibration import calibration_error, fit_temperature, reliability
 from training.candidates.trained import Trained
-from training.cost import Cost, cost_of
+from training.cost import Cost, cost_of, costs_of
 from training.data import Splits
 from training.evaluation import Scores, evaluate, positions_of, scores_on_live
 from training.gate.config import GateConfig
@@ -75,9 +76,15 @@ class Judged:
             **self.validation.metrics("validation"),
             **self.test.metrics("test"),
             **self.trained.figures,
-            **(self.int8.metrics("int8") if self.int8 else {}),
             **(self.live.metrics("live_test") if self.live else {}),
+            **self.cost_metrics(),
             "temperature": self.description.temperature,
+        }
+
+    def cost_metrics(self) -> dict[str, float]:
+        """Those of them that `timed_in_turns` measures anew, and what belongs to the int8 file."""
+        return {
+            **(self.int8.metrics("int8") if self.int8 else {}),
             "megabytes": self.megabytes,
             "milliseconds_a_text": self.milliseconds,
             "milliseconds_a_text_p95": self.cost.milliseconds_p95,
@@ -131,6 +138,23 @@ def judge(
     return judged
 
 
+def timed_in_turns(judged: Sequence[Judged], texts: Sequence[str]) -> list[Judged]:
+    """All of `judged` with times that can be compared: each was timed when it was judged, maybe in a busier minute."""
+    # All in memory at once, which training has needed more of than they do.
+    classifiers = [Classifier.load(item.bundle, verify=False) for item in judged]
+    with_int8 = [place for place, item in enumerate(judged) if item.int8]
+    classifiers += [
+        Classifier.load(judged[place].bundle, verify=False, model_file=INT8_FILE) for place in with_int8
+    ]
+    costs = costs_of(classifiers, texts)
+    timed = [replace(item, cost=cost) for item, cost in zip(judged, costs, strict=False)]
+    for place, cost in zip(with_int8, costs[len(judged) :], strict=True):
+        point = timed[place].int8
+        assert point is not None
+        timed[place] = replace(timed[place], int8=replace(point, cost=cost))
+    return timed
+
+
 def uncalibrated(judged: Judged) -> Probabilities:
     """The test probabilities as they were before calibration; (n, labels)."""
     # p^T, normalised, undoes a division of the logits by T.
@@ -173,7 +197,3 @@ def _draw(judged: Judged, raw: Probabilities, splits: Splits, pictures: Path) ->
     )
     draw_final(test, pictures / "final_metrics.png", name=name)
     draw_training(judged.trained.history, pictures, name=name)
-    if judged.trained.history.epochs:
-        plots.training_curves(
-            judged.trained.history, pictures / "training_curves.png", title=f"{name}: training"
-        )

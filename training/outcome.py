@@ -18,6 +18,8 @@ class Outcome:
     report: Path
     """Folder of pictures and figures."""
     judged: list[Judged] = field(default_factory=list)
+    runs: dict[str, str] = field(default_factory=dict)
+    """Candidate → its MLflow run."""
     failed: dict[str, str] = field(default_factory=dict)
     """Candidate → why it failed."""
     winner: str = ""

@@ -61,16 +61,27 @@ class Point:
         return mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
 
 
-def standings(points: Sequence[Point]) -> dict[str, str]:
-    """Name → `on the front`, or `dominated by NAME`: by the best of those that are on the front themselves."""
-    said = {}
+def dominators(points: Sequence[Point]) -> dict[str, str | None]:
+    """Name → the best of those that dominate it and are on the front themselves; None: it is on the front."""
+    found: dict[str, str | None] = {}
     for point in points:
         better = [other for other in points if other.dominates(point)]
         # Whoever dominates it is dominated by one of the front, or stands there; so there is one of the front.
         front = [other for other in better if not any(third.dominates(other) for third in points)]
         best = max(front, key=lambda other: (other.f1.value, -other.milliseconds), default=None)
-        said[point.name] = f"dominated by {best.name}" if best else "on the front"
-    return said
+        found[point.name] = best.name if best else None
+    return found
+
+
+def standings(points: Sequence[Point]) -> str:
+    """Who is on the front, and who dominates whom, in sentences."""
+    found = dominators(points)
+    on_front = [name for name, by in found.items() if by is None]
+    said = [f"On the Pareto front of quality, time and size: {', '.join(on_front)}."]
+    for best in on_front:
+        if beaten := [name for name, by in found.items() if by == best]:
+            said.append(f"{best} dominates {', '.join(beaten)}.")
+    return " ".join(said)
 
 
 def front(points: Sequence[Point], cost: Callable[[Point], float]) -> list[Point]:

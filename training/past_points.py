@@ -55,19 +55,17 @@ def draw_past(experiment: str | None) -> tuple[Table, Path]:
     """The table of `past_points`, best first, and the picture's path under VAR_DIR."""
     name, points = past_points(experiment)
     points.sort(key=lambda point: -point.f1.value)
-    standings = pareto.standings(points)
     table = Table(
         title=f"Quality against cost, {name} and what was judged on the same texts", title_justify="left",
-        box=SIMPLE_HEAD, collapse_padding=True,
+        box=SIMPLE_HEAD, collapse_padding=True, caption=pareto.standings(points), caption_justify="left",
     )  # fmt: skip
     table.add_column("candidate", no_wrap=True)
     for heading in ("test F1", "interval", "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("quality against cost")
     for point in points:
         table.add_row(
             point.name, f"{point.f1.value:.3f}", f"{point.f1.low:.3f}–{point.f1.high:.3f}",
-            f"{point.megabytes:.1f}", f"{point.milliseconds:.1f}", standings[point.name],
+            f"{point.megabytes:.1f}", f"{point.milliseconds:.1f}",
         )  # fmt: skip
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     path = TrainingSettings().reports / f"pareto-{name}-{stamp}.png"

@@ -38,15 +38,16 @@ def closing_table(
 ) -> Table:
     """Every candidate of a run with its figures; the failed ones without."""
     table = Table(
-        title=f"Candidates of {experiment.name}", title_justify="left", box=SIMPLE_HEAD, collapse_padding=True
-    )
+        title=f"Candidates of {experiment.name}", title_justify="left", caption_justify="left",
+        box=SIMPLE_HEAD, collapse_padding=True,
+    )  # fmt: skip
     table.add_column("candidate", no_wrap=True)
     live = any(item.live for item in judged)
     for heading in ("val. F1", "test F1", "interval", *(["live"] if live else []), "MB", "ms/text"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("quality against cost")
     points = [point for item in judged for point in item.points]
-    standings = pareto.standings(points)
+    if len(points) > 1:
+        table.caption = pareto.standings(points)
     for item in judged:
         role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
         f1 = item.test.macro_f1
@@ -58,7 +59,6 @@ def closing_table(
             *([f"{item.live.accuracy.value:.3f}" if item.live else ""] if live else []),
             f"{item.megabytes:.1f}",
             f"{item.milliseconds:.1f}",
-            standings[item.name],
             style="bold" if item.name == winner else None,
         )
         if point := item.int8:
@@ -70,7 +70,6 @@ def closing_table(
                 *([""] if live else []),
                 f"{point.megabytes:.1f}",
                 f"{point.milliseconds:.1f}",
-                standings[point.name],
                 style="dim",
             )
     for name in failed:

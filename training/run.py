@@ -20,7 +20,7 @@ from training.distillation.verdict import write_student_sentences
 from training.error_analysis.label_errors import probable_label_errors, write_label_errors
 from training.errors import NoCandidateLeft
 from training.experiment import Experiment
-from training.judging import Judged
+from training.judging import Judged, timed_in_turns
 from training.logs import fields
 from training.outcome import Outcome
 from training.progress import training_progress
@@ -98,6 +98,7 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
                 try_candidate(name, experiment, splits, registry, folder, progress, outcome)
             if experiment.search:
                 experiment, study = _searched(experiment, splits, registry, folder, progress, outcome)
+        _time_in_turns(outcome, splits)
         winner = _winner(experiment, outcome)
         write_run_report(report, experiment, outcome.judged, winner)
         console.print(
@@ -163,6 +164,15 @@ def _searched(
         if name not in known:
             try_candidate(name, experiment, splits, registry, folder, progress, outcome)
     return experiment, study
+
+
+def _time_in_turns(outcome: Outcome, splits: Splits) -> None:
+    """Give all candidates times that can be compared, in their MLflow runs, too."""
+    if len(outcome.judged) < 2:
+        return
+    outcome.judged = timed_in_turns(outcome.judged, splits.validation.texts)
+    for item in outcome.judged:
+        mlflow.log_metrics(item.cost_metrics(), run_id=outcome.runs[item.name])
 
 
 def _balance(experiment: Experiment, outcome: Outcome, winner: Judged | None, study: Study | None) -> Table:

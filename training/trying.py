@@ -52,7 +52,8 @@ def try_candidate(
     started = time.monotonic()
     log.info("candidate_started", extra=fields(candidate=name, kind=config.kind))
     try:
-        with registry.run(experiment.name, name, nested=True):
+        with registry.run(experiment.name, name, nested=True) as run:
+            outcome.runs[name] = run.info.run_id
             mlflow.set_tags(
                 {"kind": "candidate", "candidate": name, "baseline": str(config.baseline).lower()}
             )

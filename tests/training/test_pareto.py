@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 
 from training.cost import Cost
 from training.label_places import place_labels
-from training.pareto import Point, draw, front, standings
+from training.pareto import Point, dominators, draw, front, standings
 from training.resampling import Interval
 
 
@@ -30,20 +30,23 @@ POINTS = [
 
 
 def test_standings_name_who_is_better_in_everything() -> None:
-    assert standings(POINTS) == {
-        "large": "on the front",
-        "large int8": "on the front",
-        "half": "on the front",
-        "slow half": "dominated by large int8",
-        "worst": "dominated by large",
-        "words": "on the front",
+    assert dominators(POINTS) == {
+        "large": None,
+        "large int8": None,
+        "half": None,
+        "slow half": "large int8",
+        "worst": "large",
+        "words": None,
     }
+    assert standings(POINTS) == (
+        "On the Pareto front of quality, time and size: large, large int8, half, words. large dominates worst. "
+        "large int8 dominates slow half."
+    )
 
 
 def test_equals_do_not_dominate_each_other() -> None:
     twins = [point("one", 0.9, 1, 1), point("other", 0.9, 1, 1)]
-    assert set(standings(twins).values()) == {"on the front"}
-    assert standings([]) == {}
+    assert dominators(twins) == {"one": None, "other": None}
 
 
 def test_the_front_rises_with_its_cost() -> None:
@@ -59,7 +62,7 @@ def test_the_front_rises_with_its_cost() -> None:
         for found in (front(POINTS, lambda p: p.milliseconds), front(POINTS, lambda p: p.megabytes))
         for point in found
     }
-    assert on_some_front <= {name for name, said in standings(POINTS).items() if said == "on the front"}
+    assert on_some_front <= {name for name, by in dominators(POINTS).items() if by is None}
 
 
 def test_names_cover_neither_one_another_nor_points() -> None:

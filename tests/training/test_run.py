@@ -105,13 +105,21 @@ def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run:
         "confusion_matrix.png",
         "class_f1.png",
         "reliability.png",
-        "training_curves.png",
         "final_metrics.png",
         "loss.png",
         "accuracy.png",
         "f1.png",
         "metrics_over_time.png",
     }
+
+
+def test_candidates_are_timed_again_in_turns(first_run: Trained) -> None:
+    client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
+    runs = _candidates(first_run)
+    for item in first_run.outcome.judged:
+        told = client.get_metric_history(runs[item.name].info.run_id, "milliseconds_a_text")
+        assert [figure.value for figure in told][-1:] == [item.milliseconds]
+        assert len(told) == 2, "when it was judged, and beside the others"
 
 
 def test_parent_run_knows_its_data_and_experiment(first_run: Trained) -> None:

@@ -39,7 +39,7 @@ class Champion:
     fault: str = ""
     """Why it cannot be run."""
     cost: Cost | None = None
-    """Measured beside the contender's, on the same machine and texts; None when it cannot be run."""
+    """Measured on the same machine and texts as the contender's, a while later; None when it cannot be run."""
 
 
 def current_champion(registry: ModelRegistry, splits: Splits, *, signing_key: str | None) -> Champion | None:

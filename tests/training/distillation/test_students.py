@@ -159,8 +159,8 @@ def test_distill_and_pareto_as_a_user_types_them(
     assert done.exit_code == 0, done.stderr
     for name in ("student", "student int8", "linear_student", "tfidf_logreg"):
         assert f"  {name}" in done.stdout
-    assert "on the front" in done.stdout
-    assert "dominated by" in done.stdout
+    assert "On the Pareto front of quality, time and size:" in done.stdout
+    assert " dominates " in done.stdout
     assert "Student linear_student against tfidf_logreg: macro-F1" in done.stdout
     assert len(list((var / "reports").glob("*/students.md"))) == 1
 

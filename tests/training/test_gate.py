@@ -3,17 +3,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from classifier.runtime import Probabilities
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
+from tests.training.conftest import Trained
+from training.behaviour.result import Behaviour
 from training.cost import Cost
 from training.data import DataConfig, Part, load_data, split_data
 from training.evaluation import evaluate
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender, current_champion
 from training.gate.decision import Decision, decide
+from training.gate.page import write_gate_pages
 
 LABELS = ("a", "b")
 TEST = Part([f"text {i}" for i in range(200)], ["a", "b"] * 100)
@@ -91,6 +95,32 @@ def test_other_labels_and_a_champion_that_cannot_run_leave_the_choice_to_people(
     assert not broken.promoted
     assert "other labels (a, b, c)" in " ".join(other.reasons)
     assert "model.onnx is missing" in " ".join(broken.reasons)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("champion", "why"),
+    [
+        (Champion("3", ("a", "b"), answers(0)), "knows other labels (a, b)"),
+        (Champion("3", (), None, fault="model.onnx is missing"), "cannot be run: model.onnx is missing"),
+    ],
+)
+def test_the_page_of_a_champion_that_cannot_be_compared_shows_the_winner_and_why(
+    first_run: Trained, tmp_path: Path, champion: Champion, why: str
+) -> None:
+    experiment, winner = first_run.experiment, first_run.outcome.judged[0]
+    splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
+    found = decide(winner.contender, splits.test, champion, experiment.gate, seed=0)
+    page = tmp_path / "gate.html"
+    write_gate_pages(
+        {page: False}, "news", winner, found, champion, Behaviour(()), splits.test, experiment.gate
+    )
+    words = page.read_text(encoding="utf-8")
+    assert f"<h1>{winner.name} stays challenger</h1>" in words
+    assert f"The champion, version 3, {why}" in words
+    assert "Labels of the winner" in words
+    assert "Labels of the champion" not in words
+    assert "Does a class fall?" not in words
 
 
 def test_other_training_data_is_said() -> None:

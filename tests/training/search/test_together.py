@@ -106,9 +106,16 @@ def test_two_share_a_study_and_a_killed_trial_is_tried_again(
     assert {json.loads(line)["process"] for line in log} == {victim.pid, survivor.pid}
 
 
-def test_processes_on_ray_take_the_trials(small_file: Path, tmp_path: Path) -> None:
+def test_processes_on_ray_share_a_sqlite_study_and_prune_by_what_all_found(
+    small_file: Path, tmp_path: Path
+) -> None:
     var = tmp_path / "var"
-    command = [sys.executable, "-m", "training", "search", str(small_file), "--set", "search.trials=3"]
+    command = [
+        sys.executable, "-m", "training", "search", str(small_file), "--set", "search.trials=8",
+        "--set", "search.random_trials=8", "--set", "search.pruner.first_trials=1",
+        # One rate learns, the other one nothing at all.
+        "--set", "search.space={learning_rate: {choices: [1.0e-9, 0.01]}}",
+    ]  # fmt: skip
     with subprocess.Popen(
         [*command, "--engine", "ray", "--workers", "2"],
         cwd=ROOT,
@@ -124,7 +131,10 @@ def test_processes_on_ray_take_the_trials(small_file: Path, tmp_path: Path) -> N
     study = optuna.load_study(study_name=None, storage=storage)
     trials, finished = study.get_trials(), done(study)
     storage.engine.dispose()
-    assert finished >= 3
+    assert finished >= 8
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
+    assert pruned
+    assert {trial.params["learning_rate"] for trial in pruned} == {1e-9}
     assert said.splitlines() == [f"{study.study_name}: {finished} trials are done."]
     assert run.pid not in {trial.user_attrs["process"] for trial in trials}
     assert all(not psutil.pid_exists(trial.user_attrs["process"]) for trial in trials)

@@ -97,7 +97,7 @@ def _held_out(label: str, counts: dict[str, int], single: int, shares: dict[str,
     if min(counts.values()) < 1:
         needed = _smallest_class(shares)
         raise ClassTooSmall(
-            f"class {label!r} has {total} {'text' if total == 1 else 'texts'}, and {needed} are needed for one in each of {', '.join(counts)}: "
+            f"class {label!r} has {total} texts, and {needed} are needed for one in each of {', '.join(counts)}: "
             "add texts, merge the class into another, or change data.split"
         )
     held = {name: count for name, count in counts.items() if name not in ("train", "unlabelled")}

@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from training.data import Splits
-from training.evaluation import paired_difference
 from training.experiment import Experiment
-from training.judging import Judged
+from training.judging import Judged, difference
 from training.resampling import Interval
 
 
@@ -41,7 +40,9 @@ def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | 
         return ""
     best = winner or max(judged, key=lambda item: item.validation.macro_f1.value)
     rivals = [
-        Rival(item, _difference(item, best, experiment, splits)) for item in judged if item.name != best.name
+        Rival(item, difference(item, best, splits, experiment.gate, seed=experiment.seed))
+        for item in judged
+        if item.name != best.name
     ]
     rivals.sort(key=lambda rival: -rival.difference.value)
     lines = [
@@ -50,7 +51,7 @@ def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | 
         *_smoke(experiment),
         f"The validation part chose **{best.name}**. On {best.test.texts:,} test texts, which no choice has seen, it "
         f"reaches a macro-F1 of {best.test.macro_f1} and an accuracy of {best.test.accuracy}. It takes "
-        f"{_cost(best)}.",
+        f"{_cost(best)}. The differences are those to its macro-F1.",
         "",
         *_table(best, rivals),
         "",
@@ -68,18 +69,6 @@ def conclude(experiment: Experiment, judged: Sequence[Judged], winner: Judged | 
     return "\n".join(lines)
 
 
-def _difference(item: Judged, best: Judged, experiment: Experiment, splits: Splits) -> Interval:
-    return paired_difference(
-        item.test_predictions.probabilities,
-        best.test_predictions.probabilities,
-        splits.test.labels,
-        best.description.labels,
-        seed=experiment.seed,
-        confidence=experiment.gate.confidence,
-        resamples=experiment.gate.resamples,
-    )
-
-
 def _smoke(experiment: Experiment) -> list[str]:
     if not experiment.is_smoke:
         return []
@@ -89,12 +78,12 @@ def _smoke(experiment: Experiment) -> list[str]:
 def _table(best: Judged, rivals: Sequence[Rival]) -> list[str]:
     rows = [(best, "–"), *((rival.judged, _signed(rival.difference)) for rival in rivals)]
     return [
-        f"| candidate | macro-F1 | accuracy | difference to {best.name} | MB | ms a text |",
+        "| candidate | macro-F1 | accuracy | difference | MB | ms a text |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {item.name} | {item.test.macro_f1} | {item.test.accuracy} | {difference} | {item.megabytes:.1f} | "
+            f"| {item.name} | {item.test.macro_f1} | {item.test.accuracy} | {gain} | {item.megabytes:.1f} | "
             f"{item.milliseconds:.1f} |"
-            for item, difference in rows
+            for item, gain in rows
         ),
     ]
 

@@ -21,11 +21,12 @@ from training.calibration import calibration_error, fit_temperature, reliability
 from training.candidates.trained import Trained
 from training.cost import Cost, cost_of, costs_of
 from training.data import Splits
-from training.evaluation import Scores, evaluate, positions_of, scores_on_live
+from training.evaluation import Scores, evaluate, paired_difference, positions_of, scores_on_live
 from training.gate.config import GateConfig
 from training.gate.contenders import Contender
 from training.pareto import Point
 from training.pictures.over_time import draw_final, draw_training
+from training.resampling import Interval
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,19 @@ def timed_in_turns(judged: Sequence[Judged], texts: Sequence[str]) -> list[Judge
         assert point is not None
         timed[place] = replace(timed[place], int8=replace(point, cost=cost))
     return timed
+
+
+def difference(one: Judged, other: Judged, splits: Splits, gate: GateConfig, *, seed: int) -> Interval:
+    """Macro-F1 of `one` minus that of `other` on the test part, paired by text, with its interval."""
+    return paired_difference(
+        one.test_predictions.probabilities,
+        other.test_predictions.probabilities,
+        splits.test.labels,
+        one.description.labels,
+        seed=seed,
+        confidence=gate.confidence,
+        resamples=gate.resamples,
+    )
 
 
 def uncalibrated(judged: Judged) -> Probabilities:

@@ -14,10 +14,9 @@ from training import pareto, plots
 from training.conclusion import conclude
 from training.data import Splits
 from training.error_analysis.report import FOLDER as ERRORS
-from training.evaluation import paired_difference
 from training.experiment import Experiment
 from training.gate.decision import Decision
-from training.judging import Judged
+from training.judging import Judged, difference
 from training.pictures.comparing import draw_comparison
 
 
@@ -85,15 +84,7 @@ def baseline_sentences(
     for item in judged:
         if item.name == winner.name or not experiment.candidates[item.name].baseline:
             continue
-        gain = paired_difference(
-            winner.test_predictions.probabilities,
-            item.test_predictions.probabilities,
-            splits.test.labels,
-            splits.labels,
-            seed=experiment.seed,
-            confidence=experiment.gate.confidence,
-            resamples=experiment.gate.resamples,
-        )
+        gain = difference(winner, item, splits, experiment.gate, seed=experiment.seed)
         if gain.low > 0:
             continue
         relation = "better than" if gain.high < 0 else "as good as"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from training.data import Splits
 from training.distillation.config import Lesson
-from training.evaluation import paired_difference
 from training.experiment import Experiment
-from training.judging import Judged
+from training.judging import Judged, difference
 
 
 def student_sentences(experiment: Experiment, judged: Sequence[Judged], splits: Splits) -> list[str]:
@@ -35,15 +34,7 @@ def write_student_sentences(
 
 
 def _sentence(student: Judged, other: Judged, experiment: Experiment, splits: Splits) -> str:
-    gain = paired_difference(
-        student.test_predictions.probabilities,
-        other.test_predictions.probabilities,
-        splits.test.labels,
-        splits.labels,
-        seed=experiment.seed,
-        confidence=experiment.gate.confidence,
-        resamples=experiment.gate.resamples,
-    )
+    gain = difference(student, other, splits, experiment.gate, seed=experiment.seed)
     verdict = "better" if gain.low > 0 else "worse" if gain.high < 0 else "not shown to differ"
     return (
         f"Student {student.name} against {other.name}: macro-F1 {gain.value:+.3f} "

@@ -16,7 +16,7 @@ from rich.table import Table
 from stores.errors import StoreError
 from stores.settings import ClusterSettings, TrackingSettings, VarSettings
 from stores.telemetry import turn_telemetry_off
-from training.data import DataConfig, DataError, load_data, split_data
+from training.data import DataError, load_data, split_data
 from training.errors import TrainingError
 from training.experiment import experiment_files, load_experiment
 from training.logs import log_to_file
@@ -171,22 +171,12 @@ def evaluate(
     if file is None and experiment is None:
         raise click.UsageError("name the texts: --data FILE, or --experiment NAME, or both")
     with _errors():
-        from training.evaluating import evaluate_model, find_model, read_texts, write_evaluation
-        from training.settings import TrainingSettings
+        from training.evaluating import evaluate_model, find_model, texts_to_judge, write_evaluation
 
         loaded = load_experiment(experiment or "quickstart", overrides, smoke=smoke)
-        options = loaded.data
-        if file is not None:
-            options = (options if experiment or overrides else DataConfig()).model_copy(
-                update={"source": str(file)}
-            )
-            texts, remarks = read_texts(options, loaded.seed)
-        else:
-            splits = split_data(load_data(options, loaded.seed), options, loaded.seed)
-            texts, remarks = splits.parts()[part], ()
+        texts, source, remarks = texts_to_judge(loaded, file, part)
         registered = name or (loaded.registered_name(TrackingSettings().model_name) if experiment else None)
         said, classifier = find_model(model, registered)
-        source = str(file) if file is not None else f"{options.source}, {part}"
         found = evaluate_model(said, classifier, texts, source, remarks)
         folder = out or TrainingSettings().folder(
             "reports", "evaluations", f"{said.replace(', ', '-').replace(' ', '-')}"

@@ -12,9 +12,10 @@ from classifier import BundleError, Classifier
 from stores.models import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry
 from stores.settings import SigningSettings, TrackingSettings
 from training import plots
-from training.data import DataConfig, Part, load_data
+from training.data import Part, load_data, split_data
 from training.errors import EvaluationRefused
 from training.evaluation import Scores, evaluate
+from training.experiment import Experiment
 from training.pictures.over_time import draw_final
 from training.report import write_json
 
@@ -86,13 +87,22 @@ def find_model(wanted: str, registered_as: str | None = None) -> tuple[str, Clas
         raise EvaluationRefused(f"the model {wanted!r} cannot be loaded: {error}") from None
 
 
-def read_texts(config: DataConfig, seed: int = _SEED) -> tuple[Part, tuple[str, ...]]:
-    """Every usable text of a labelled source, each once, and what became of the others in words.
+def texts_to_judge(experiment: Experiment, file: Path | None, part: str) -> tuple[Part, str, tuple[str, ...]]:
+    """The texts, where they come from in words, and what became of those that cannot be used.
+
+    Args:
+        experiment: whose texts they are, or whose data options say how `file` is read.
+        file: a labelled file, of which every usable text is judged once; None: `part` of the experiment's texts.
+        part: `train`, `validation`, `test` or `reserve`.
 
     Raises:
-        DataError: it cannot be used.
+        DataError: they cannot be used.
     """
-    loaded = load_data(config, seed)
+    config, seed = experiment.data, experiment.seed
+    if file is None:
+        splits = split_data(load_data(config, seed), config, seed)
+        return splits.parts()[part], f"{config.source}, {part}", ()
+    loaded = load_data(config.model_copy(update={"source": str(file)}), seed)
     counts = loaded.counts
     dropped = {
         "unusable": counts.refused,
@@ -100,7 +110,7 @@ def read_texts(config: DataConfig, seed: int = _SEED) -> tuple[Part, tuple[str, 
         "copies with other labels": counts.conflicting_labels,
     }
     said = ", ".join(f"{count:,} {what}" for what, count in dropped.items() if count)
-    return loaded.part, ((f"Of {counts.read:,} rows, {said} were left out.",) if said else ())
+    return loaded.part, str(file), ((f"Of {counts.read:,} rows, {said} were left out.",) if said else ())
 
 
 def evaluate_model(

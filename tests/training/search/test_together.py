@@ -24,6 +24,7 @@ from training.errors import SearchUnavailable
 from training.experiment import load_experiment
 from training.search.on_ray import join_search_on_ray
 from training.search.searching import done
+from training.search.space import settings_of
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[3]
@@ -134,7 +135,7 @@ def test_processes_on_ray_share_a_sqlite_study_and_prune_by_what_all_found(
     assert finished >= 8
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
     assert pruned
-    assert {trial.params["learning_rate"] for trial in pruned} == {1e-9}
+    assert {settings_of(trial)["learning_rate"] for trial in pruned} == {1e-9}
     assert said.splitlines() == [f"{study.study_name}: {finished} trials are done."]
     assert run.pid not in {trial.user_attrs["process"] for trial in trials}
     assert all(not psutil.pid_exists(trial.user_attrs["process"]) for trial in trials)

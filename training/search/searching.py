@@ -130,6 +130,12 @@ def _one_trial(study: optuna.Study, objective: Objective) -> None:
             if trial.state == TrialState.FAIL and FAILURE not in trial.user_attrs:
                 retry(study, trial)
         raise
+    except ValueError as error:
+        # Optuna will not end a trial that has ended. After a long standstill, such as a machine that slept, others took
+        # this process for dead, failed its trial and try it again; so this one goes on with the next.
+        if not str(error).startswith("Cannot tell a "):
+            raise
+        log.warning("trial_taken_over", extra=fields(study=study.study_name, why=str(error)))
 
 
 def _left(study: optuna.Study, config: SearchConfig) -> int:

@@ -6,11 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from stores.settings import TrackingSettings
@@ -116,6 +118,28 @@ def test_an_interrupted_trial_is_tried_again(searching: Searching, monkeypatch: 
         TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE,
     ]  # fmt: skip
     assert trials[2].params == trials[1].params
+
+
+def test_a_process_whose_trial_others_gave_up_goes_on_with_the_next(
+    searching: Searching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = searching(1)
+    train = trials_module.validated
+
+    def given_up(*arguments: Any) -> dict[str, float]:
+        """Train while another process, which saw no sign of life, fails the trial."""
+        monkeypatch.setattr(trials_module, "validated", train)
+        storage = RDBStorage(f"sqlite:///{tmp_path / 'var' / 'search.db'}")
+        other = optuna.load_study(study_name=study.study_name, storage=storage)
+        other.tell(1, state=TrialState.FAIL)
+        storage.engine.dispose()
+        return train(*arguments)
+
+    monkeypatch.setattr(trials_module, "validated", given_up)
+    trials = searching(3).trials
+    assert [trial.state for trial in trials] == [
+        TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE,
+    ]  # fmt: skip
 
 
 def test_a_configuration_that_fails_is_counted_and_stops_nothing(searching: Searching) -> None:

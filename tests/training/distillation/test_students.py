@@ -160,7 +160,7 @@ def test_distill_and_pareto_as_a_user_types_them(
     for name in ("student", "student int8", "linear_student", "tfidf_logreg"):
         assert f"  {name}" in done.stdout
     assert "On the Pareto front of quality, time and size:" in done.stdout
-    assert " dominates " in done.stdout
+    assert "dominates" in done.stdout
     assert "Student linear_student against tfidf_logreg: macro-F1" in done.stdout
     assert len(list((var / "reports").glob("*/students.md"))) == 1
 

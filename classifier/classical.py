@@ -108,13 +108,13 @@ def load_skops(path: Path) -> Any:
     if not path.is_file():
         raise BundleIncomplete(f"{path} is missing")
     skops = _skops()
+    from skops.io.exceptions import UntrustedTypesFoundException
+
     try:
-        unknown = skops.get_untrusted_types(file=path)
-        if unknown:
-            raise BundleUntrusted(f"{path} holds types that are not trusted: {', '.join(unknown)}")
-        return skops.load(path, trusted=[])
-    except BundleUntrusted:
-        raise
+        return skops.load(path, trusted=[])  # looks at every type before it makes the first object
+    except UntrustedTypesFoundException:
+        unknown = ", ".join(skops.get_untrusted_types(file=path))
+        raise BundleUntrusted(f"{path} holds types that are not trusted: {unknown}") from None
     except Exception as error:  # zip, JSON and constructor errors alike mean an unreadable file
         raise BundleDamaged(f"{path} is not a readable skops file: {error}") from None
 

@@ -17,6 +17,7 @@ from service.face import Face
 from service.jobs import ServedModel
 from service.settings import ServiceSettings
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+from tests.support.registries import with_tables
 
 POISON = "this text breaks the model"
 DEADLY = "this text ends the thread"
@@ -50,6 +51,7 @@ class Trained(Classifier):
 
 def tracking_in(var_dir: Path) -> TrackingSettings:
     """A registry of its own, also when MLflow left another one's address in the environment of this process."""
+    with_tables(var_dir)
     return TrackingSettings(var_dir=var_dir, mlflow_tracking_uri=f"sqlite:///{var_dir / 'mlflow.db'}")
 
 

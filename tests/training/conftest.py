@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.support.registries import with_tables
 from training.experiment import Experiment, load_experiment
 from training.outcome import Outcome
 from training.run import run_experiment
@@ -40,7 +41,8 @@ class Trained:
 
 @contextmanager
 def environment(var: Path) -> Iterator[None]:
-    """VAR_DIR and nothing else of the user's settings."""
+    """VAR_DIR, with an empty registry if it has none, and nothing else of the user's settings."""
+    with_tables(var)
     kept = dict(os.environ)
     os.environ["VAR_DIR"] = str(var)
     for name in ("MLFLOW_TRACKING_URI", "MODEL_NAME", "MODEL_SIGNING_KEY"):

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import registered, sealed_tfidf_bundle
+from tests.support.registries import with_tables
 from training.cli import main
 
 
@@ -19,7 +20,7 @@ def var(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VAR_DIR", str(tmp_path / "var"))
     for name in ("MLFLOW_TRACKING_URI", "MODEL_NAME", "MODEL_SIGNING_KEY"):
         monkeypatch.delenv(name, raising=False)
-    return tmp_path / "var"
+    return with_tables(tmp_path / "var")
 
 
 def invoke(*arguments: str) -> Result:

@@ -9,6 +9,7 @@ from classifier.runtime import Probabilities
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
+from tests.support.registries import with_tables
 from tests.training.conftest import Trained
 from training.behaviour.result import Behaviour
 from training.cost import Cost
@@ -129,7 +130,7 @@ def test_other_training_data_is_said() -> None:
 
 
 def test_the_champion_is_run_on_the_very_test_texts(tmp_path: Path) -> None:
-    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
+    registry = ModelRegistry(TrackingSettings(var_dir=with_tables(tmp_path)))
     config = DataConfig(limit=120)
     splits = split_data(load_data(config, 1), config, 1)
     assert current_champion(registry, splits, signing_key=None) is None
@@ -147,7 +148,7 @@ def test_the_champion_is_run_on_the_very_test_texts(tmp_path: Path) -> None:
 
 
 def test_a_champion_signed_with_no_key_cannot_be_trusted(tmp_path: Path) -> None:
-    registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
+    registry = ModelRegistry(TrackingSettings(var_dir=with_tables(tmp_path)))
     config = DataConfig(limit=120)
     splits = split_data(load_data(config, 1), config, 1)
     sealed_tfidf_bundle(tmp_path / "bundle")

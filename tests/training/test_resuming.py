@@ -19,6 +19,7 @@ from classifier.manifest import sha256_of
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.killing import STEP
+from tests.support.registries import with_tables
 from tests.training.conftest import TINY, Trained, environment, trained
 from training.data import Splits, load_data, split_data
 from training.experiment import Experiment, load_experiment
@@ -36,7 +37,7 @@ OVERRIDES = (
 
 @pytest.mark.slow
 def test_a_killed_run_is_gone_on_with(first_run: Trained, tmp_path: Path) -> None:
-    var = tmp_path / "var"
+    var = with_tables(tmp_path / "var")
     told = [argument for text in (*TINY, *OVERRIDES) for argument in ("--set", text)]
     killed = subprocess.run(
         [sys.executable, "-m", "training", "run", "quickstart", *told],

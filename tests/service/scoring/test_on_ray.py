@@ -182,10 +182,10 @@ def test_what_cannot_be_done_is_refused_in_words(batch: BatchCommand, tmp_path: 
     nobody = f"127.0.0.1:{free_port()}"
 
     away = batch.run("in.csv", "out.csv", "--engine", "ray", RAY_ADDRESS=nobody)
-    local = batch.run("in.csv", "out.csv", "--workers", 2)
+    local = batch.call("in.csv", "out.csv", "--workers", 2)
 
     assert away.returncode == 1
     assert f"no Ray listens at {nobody}" in away.stderr
-    assert local.returncode == 2
+    assert local.exit_code == 2
     assert "--ray-address and --workers belong to --engine ray" in local.stderr
     assert "Traceback" not in away.stderr + local.stderr

@@ -60,13 +60,13 @@ def parts_done(output: Path) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", ["csv", "jsonl.gz", "parquet"])
 def test_a_run_that_is_killed_twice_gives_the_file_of_an_unbroken_one(
-    extension: str, batch: BatchCommand, tmp_path: Path
+    extension: str, batch: BatchCommand, model: ScoringModel, tmp_path: Path
 ) -> None:
     chance = random.Random(extension)
     source, target, unbroken = (tmp_path / f"{name}.{extension}" for name in ("in", "out", "unbroken"))
     write_input(source)
     options = ("--chunk-rows", CHUNK, "--scores")
-    assert batch.run(source, unbroken, *options).returncode == 0
+    run_job(Job(source, unbroken, ReadOptions(chunk_rows=CHUNK), scores=True), model)
 
     reached = 0
     for _ in range(2):

@@ -35,7 +35,7 @@ demo: $(READY) ## the whole circle once: train, register, serve, watch
 	$(BIN)/python -m demo
 
 test: $(READY) ## every test
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder --durations=25
 
 test-fast: $(READY) ## the tests that neither train a network nor start a server
 	$(BIN)/python -m pytest -m "not slow and not journey"

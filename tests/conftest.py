@@ -1,4 +1,4 @@
-"""Fast tests first: a mistake shows in seconds, not behind the journeys."""
+"""Fast tests first: a mistake shows in seconds, not behind the journeys. Then the longest: none is left for the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Plain tests, then those that train or serve, then whole journeys; within each in the order of the folders."""
-    items.sort(
-        key=lambda item: 2 * bool(item.get_closest_marker("journey")) + bool(item.get_closest_marker("slow"))
-    )
+    """Plain tests, then whole journeys, then what else trains or serves; within each in the order of the folders.
+
+    A journey takes minutes: begun last, it would run alone while the other test processes have nothing to do.
+    """
+    items.sort(key=lambda item: (_is(item, "slow", "journey"), not _is(item, "journey")))
+
+
+def _is(item: pytest.Item, *markers: str) -> bool:
+    """Whether a test bears one of the markers."""
+    return any(item.get_closest_marker(name) for name in markers)

@@ -153,9 +153,9 @@ def test_processes_that_fetch_at_once_share_one_download(registry: ModelRegistry
         "registry = ModelRegistry(TrackingSettings())\n"
         "print(registry.fetch(registry.by_alias()))"
     )
-    processes = [python(code, VAR_DIR=str(full)) for _ in range(3)]
+    processes = [python(code, VAR_DIR=str(full)) for _ in range(2)]
     answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], answers
+    assert [process.returncode for process in processes] == [0, 0], answers
     (folder,) = {out.strip().splitlines()[-1] for out, _ in answers}
     assert Classifier.load(folder).labels
     assert len(list(Path(folder).parent.glob("v1-*"))) == 1
@@ -250,12 +250,12 @@ def test_processes_that_create_a_new_database_at_once(sealed: Classifier, tmp_pa
     var, elsewhere = tmp_path / "var", tmp_path / "elsewhere"
     elsewhere.mkdir()
     processes = []
-    for _ in range(3):
+    for _ in range(2):
         code = REGISTER.replace("sys.stdin.read()", repr(str(sealed.folder)))
         processes.append(python(code, cwd=elsewhere, VAR_DIR=str(var), HOME=str(tmp_path / "home")))
     answers = [process.communicate(timeout=240) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], answers
-    assert sorted(out.split()[-1] for out, _ in answers) == ["1", "2", "3"]
+    assert [process.returncode for process in processes] == [0, 0], answers
+    assert sorted(out.split()[-1] for out, _ in answers) == ["1", "2"]
     assert list(elsewhere.iterdir()) == []
     assert {path.name for path in var.iterdir()} >= {"mlflow.db", "artifacts"}
     registry = ModelRegistry(TrackingSettings(var_dir=var))

@@ -26,11 +26,15 @@ data:
   text_column: body
   label_column: team
   split: {{ train: 0.5, validation: 0.2, test: 0.3, reserve: 0 }}
+  checks: {{ language_texts: 20 }}
 candidates:
   logreg:
     kind: tfidf_logreg
     baseline: false
     max_features: {features}
+behaviour: {{ texts: 5 }}
+analysis: {{ label_errors: false }}
+gate: {{ resamples: 500 }}
 """
 
 

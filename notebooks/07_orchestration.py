@@ -41,7 +41,12 @@ from training.experiment import load_experiment
 fewer = [
     "candidates.minilm=null",
     "candidates.tfidf_catboost=null",
+    "candidates.minilm_3.layers=2",
+    "candidates.minilm_3.int8=null",
     "analysis.label_errors=false",
+    "data.checks.language_texts=20",
+    "behaviour.texts=5",
+    "gate.resamples=200",
 ]
 experiment = load_experiment("quickstart", fewer if SMOKE else [], smoke=SMOKE)
 print(experiment.as_yaml()[:700], "…")

@@ -58,7 +58,7 @@ def test_from_a_csv_to_a_champion_that_is_replaced_and_restored(tmp_path: Path) 
 
     with (
         serving(tmp_path / "var", {"MODEL_NAME": "tickets", "POLL_SECONDS": "0.5"}) as server,
-        clients(server) as answers,
+        clients(server, pause=0.1) as answers,
     ):
         wait_for_version(server, "1")
         # Tuesday: a better one goes through the gate, and the service swaps by itself.

@@ -8,6 +8,7 @@ would leave the work running.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from types import FrameType
@@ -50,6 +51,10 @@ class Champion:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         """Start the engine's threads, and refuse new work for a while before connections close at SIGTERM."""
+        # What has been imported by now lives as long as the process. Out of the garbage collector's sight it costs no
+        # pauses: a full collection took 100 ms, in which nobody was answered.
+        gc.collect()
+        gc.freeze()
         self.engine.start()
         drain_on_sigterm(self.engine)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitoring.judgement import moved_of_traffic, slow_only, slower
 from monitoring.verdict import Verdict
 
 _CAUSES = (
@@ -15,6 +16,11 @@ _CAUSES = (
 )
 """Signals → what often moves them."""
 _ANSWERS_ONLY = "another mix of topics, which may be the news and nobody's fault"
+_WHERE_THE_TIME_GOES = (
+    "Find out where the time goes: `champion_stage_seconds` says how much of it is waiting in the line (more load than "
+    "the service can take: more replicas, or another BATCH_TOKENS), and how much is the model (longer texts, or a "
+    "machine that is shared or throttled). Training makes no service faster."
+)
 
 
 def what_to_do(verdict: Verdict) -> list[str]:
@@ -23,11 +29,14 @@ def what_to_do(verdict: Verdict) -> list[str]:
         return ["Look further back, where there are more texts: `python -m monitoring check --window 7d`."]
     if verdict.status != "breach":
         return []
-    return [*_look_for(verdict), _ask_for_labels(verdict), _train(verdict)]
+    steps = [_WHERE_THE_TIME_GOES] if slower(verdict.drift) else []
+    if slow_only(verdict.drift, verdict.accuracy):
+        return steps
+    return [*steps, *_look_for(verdict), _ask_for_labels(verdict), _train(verdict)]
 
 
 def _look_for(verdict: Verdict) -> list[str]:
-    moved = {signal.name for signal in verdict.drift.signals if signal.status == "breach"}
+    moved = {signal.name for signal in moved_of_traffic(verdict.drift)}
     if not moved:
         return []
     causes = [cause for names, cause in _CAUSES if names & moved] or [_ANSWERS_ONLY]

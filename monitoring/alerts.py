@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from monitoring.advice import what_to_do
-from monitoring.judgement import breached
+from monitoring.judgement import breached, slow_only
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
 from stores.errors import PredictionStoreError
@@ -118,7 +118,11 @@ def message_of(
 
 
 def _steps(verdict: Verdict) -> list[str]:
-    first = "Open the report: it shows which property of the traffic moved, and which classes it touches."
+    first = (
+        "Open the report: it shows what moved, and since when."
+        if slow_only(verdict.drift, verdict.accuracy)
+        else "Open the report: it shows which property of the traffic moved, and which classes it touches."
+    )
     return [first, *what_to_do(verdict)]
 
 

@@ -16,11 +16,11 @@ from monitoring.accuracy import judge_accuracy
 from monitoring.champion import Champion, find_champion
 from monitoring.changes import apart_from, with_since
 from monitoring.evidently_page import write_evidently_page
-from monitoring.judgement import judge
+from monitoring.judgement import judge, slow_only
 from monitoring.prometheus import write_metrics
 from monitoring.report import render_report
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.comparison import Comparison
+from monitoring.signals.comparison import OF_THE_SERVICE, Comparison
 from monitoring.signals.drift import measure_drift
 from monitoring.tracking import log_to_mlflow
 from monitoring.verdict import Verdict
@@ -132,6 +132,7 @@ def _row(verdict: Verdict, window: Window, report: Path) -> Check:
         },
         accuracy=verdict.accuracy.accuracy.value if verdict.accuracy.accuracy else None,
         labelled=verdict.accuracy.labelled,
+        slow_only=slow_only(verdict.drift, verdict.accuracy),
     )
 
 
@@ -149,7 +150,7 @@ def _publish(
     show_texts = settings.monitoring_show_texts
     notes = list(verdict.notes)
     page: str | None = None
-    if verdict.drift.status != "insufficient_data":
+    if any(item.score is not None for item in comparisons if item.name not in OF_THE_SERVICE):
         try:
             write_evidently_page(comparisons, verdict.drift, folder / EVIDENTLY, show_texts=show_texts)
             page = EVIDENTLY

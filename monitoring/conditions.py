@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from monitoring.changes import apart_from
 from monitoring.settings import MonitoringSettings
+from monitoring.signals.comparison import OF_THE_SERVICE
 from monitoring.times import iso, seconds_of
 from stores.predictions.checks import Check, holds_back
 
@@ -34,23 +35,34 @@ def breached_windows(now: Check, before: Sequence[Check], count: int) -> Breache
     """The last `count` windows of the version that `now` watched, as far as there are so many.
 
     Windows with too little data say nothing and are passed over. Overlapping ones repeat one another's texts, so of
-    those the newest counts. Another version's windows were held against another reference.
+    those the newest counts. Another version's windows were held against another reference. Where nothing but the
+    service's latency was in breach, the window counts as one within thresholds: the model did not fail on it.
     """
     judged = [
         check
         for check in before
-        if check.model_version == now.model_version
-        and check.status in ("ok", "breach")
-        and check.until <= now.since
+        if check.model_version == now.model_version and _judged(check) and check.until <= now.since
     ]
     every = [*apart_from(now.since, judged), now]
     last = every[-count:]
     first = len(every) - len(last)
-    first += next(place for place, check in enumerate(last) if check.status == "breach")
-    while first and every[first - 1].status == "breach":
+    first += next(place for place, check in enumerate(last) if _of_the_model(check))
+    while first and _of_the_model(every[first - 1]):
         first -= 1
-    breached = sum(check.status == "breach" for check in last)
+    breached = sum(map(_of_the_model, last))
     return BreachedWindows(breached, len(last), every[first].since)
+
+
+def _of_the_model(check: Check) -> bool:
+    """Whether the check found a breach that a training may mend."""
+    return check.status == "breach" and not check.slow_only
+
+
+def _judged(check: Check) -> bool:
+    """Whether there was enough of the traffic to say anything of it."""
+    if not check.slow_only:
+        return check.status in ("ok", "breach")
+    return any(found["status"] == "ok" for name, found in check.signals.items() if name not in OF_THE_SERVICE)
 
 
 def enough_breaches(windows: BreachedWindows, settings: MonitoringSettings) -> Condition:

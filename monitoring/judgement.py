@@ -8,7 +8,7 @@ from datetime import datetime
 from monitoring.accuracy import corrected_words
 from monitoring.champion import Champion
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.comparison import share_of_threshold
+from monitoring.signals.comparison import OF_THE_SERVICE, share_of_threshold
 from monitoring.times import iso
 from monitoring.verdict import Accuracy, Drift, Signal, Status, Verdict, WatchedModel, WindowFacts
 from monitoring.window import Window
@@ -64,17 +64,36 @@ def breached(drift: Drift) -> list[Signal]:
     return sorted(found, key=lambda signal: (signal.p_value or 0.0, -_times_threshold(signal)))
 
 
+def moved_of_traffic(drift: Drift) -> list[Signal]:
+    """Those of them that tell of the texts, or of what the model makes of them."""
+    return [signal for signal in breached(drift) if signal.name not in OF_THE_SERVICE]
+
+
+def slower(drift: Drift) -> list[Signal]:
+    """Those of them that tell of the service."""
+    return [signal for signal in breached(drift) if signal.name in OF_THE_SERVICE]
+
+
+def slow_only(drift: Drift, accuracy: Accuracy) -> bool:
+    """Whether the service's latency is in breach, and nothing that a training could mend."""
+    return bool(slower(drift)) and not moved_of_traffic(drift) and accuracy.status != "breach"
+
+
 def headline(verdict: Verdict) -> str:
     """The verdict in a few words."""
     if verdict.status == "insufficient_data":
         return "Too little data to judge"
-    if verdict.accuracy.status != "breach":
-        return "The traffic has changed" if verdict.drift.status == "breach" else "Within thresholds"
-    return (
-        "The traffic has changed, and accuracy is too low"
-        if verdict.drift.status == "breach"
-        else "Accuracy is too low"
-    )
+    found = [
+        words
+        for words, true in (
+            ("the traffic has changed", moved_of_traffic(verdict.drift)),
+            ("accuracy is too low", verdict.accuracy.status == "breach"),
+            ("the service has become slower", slower(verdict.drift)),
+        )
+        if true
+    ] or ["within thresholds"]
+    sentence = ", and ".join([", ".join(found[:-1]), found[-1]] if len(found) > 1 else found)
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _times_threshold(signal: Signal) -> float:
@@ -89,14 +108,19 @@ def _summary(
     accuracy: Accuracy,
     settings: MonitoringSettings,
 ) -> str:
+    too_little = (
+        f"Too little data: {len(window.distinct)} different texts were answered by {champion.title}, "
+        f"{settings.monitoring_min_texts} are needed to judge drift."
+    )
     if status == "insufficient_data":
-        return (
-            f"Too little data: {len(window.distinct)} different texts were answered by {champion.title}, "
-            f"{settings.monitoring_min_texts} are needed to judge drift. {accuracy.words}"
-        )
-    judged = [signal for signal in drift.signals if signal.status in ("ok", "breach")]
-    moved = breached(drift)
-    parts = []
+        return f"{too_little} {accuracy.words}"
+    judged = [
+        signal
+        for signal in drift.signals
+        if signal.status in ("ok", "breach") and signal.name not in OF_THE_SERVICE
+    ]
+    moved = moved_of_traffic(drift)
+    parts = [f"The service has become slower: {signal.words}." for signal in slower(drift)]
     if moved:
         names = _listed([signal.title.lower() for signal in moved], most=_NAMED)
         parts.append(
@@ -107,6 +131,8 @@ def _summary(
             f"The traffic of {champion.title} looks like its reference: "
             f"{len(window.answers)} texts, none of {len(judged)} signals moved beyond its threshold."
         )
+    elif slower(drift):
+        parts.append(too_little)
     # The other failures stand among the reasons.
     parts.append(accuracy.failures[0] if accuracy.failures else accuracy.words)
     return " ".join(parts)

@@ -71,7 +71,7 @@ def overview_picture(drift: Drift) -> str | None:
 def signal_picture(item: Comparison) -> str:
     """Distribution of one signal in the reference and in the window."""
     figure, axes = new_figure(3.2, 2.0)
-    {"mix": _draw_mix, "points": _draw_means, "numbers": _draw_histograms}[item.kind](axes, item)
+    {"mix": _draw_mix, "points": _draw_means}.get(item.kind, _draw_histograms)(axes, item)
     return as_svg(figure)
 
 
@@ -117,7 +117,7 @@ def _draw_histograms(axes: Axes, item: Comparison) -> None:
             linewidth=1.4,
         )
     axes.set_xlabel(item.unit)
-    axes.set_ylabel("% of texts")
+    axes.set_ylabel("% of answers" if item.kind == "times" else "% of texts")
 
 
 def _draw_mix(axes: Axes, item: Comparison) -> None:

@@ -25,6 +25,7 @@ from monitoring.conditions import (
     enough_labels,
     follows_alias,
 )
+from monitoring.judgement import slow_only
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso, seconds_of
 from monitoring.training_process import run_training, signals_noted
@@ -60,6 +61,10 @@ def retrain(checked: Checked, settings: MonitoringSettings, tell: Callable[[str]
     Raises:
         PredictionStoreError: the store cannot be read or written.
     """
+    if slow_only(checked.verdict.drift, checked.verdict.accuracy):
+        words = "only the service's latency is in breach, which no training changes"
+        _say(tell, "retraining_waits", f"Not retrained: {words}.")
+        return Retraining([Condition(False, words)])
     store = PredictionStore.open(PredictionSettings().url)
     try:
         log, now, name = CheckLog(store), time.time(), checked.verdict.model.name

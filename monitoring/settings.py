@@ -46,6 +46,13 @@ class MonitoringSettings(VarSettings):
     monitoring_min_text_auc: float = Field(default=0.55, ge=0.5, lt=1)
     """Effect floor of text content: how well reference and live texts can be told apart, 0.5 is not at all."""
 
+    monitoring_min_latency_ratio: float = Field(default=1.5, gt=1)
+    """Effect floor of the service's latency: what nine of ten answers take at most, as a multiple of what they took at
+    the same time of day on the days before."""
+
+    monitoring_min_latency_rise: float = Field(default=0.01, ge=0)
+    """The same in seconds: where that multiple is a smaller rise than this, it is no breach."""
+
     monitoring_min_labels: int = Field(default=30, ge=10)
     """Labels that must have come back before accuracy is judged."""
 

@@ -60,7 +60,7 @@ class Since(_Part):
 
 
 class Signal(_Part):
-    """One property of the traffic, compared with the reference."""
+    """One property of the traffic, compared with the reference; or `service_latency`, compared with the days before."""
 
     name: str
     title: str
@@ -86,7 +86,7 @@ class Signal(_Part):
 
 
 class Drift(_Part):
-    """Whether the traffic is still like the reference."""
+    """Whether the traffic is still like the reference, and the service as quick as on the days before."""
 
     status: Status
     alpha: float

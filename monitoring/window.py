@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from monitoring.champion import Champion
+from monitoring.latencies import Latencies, read_latencies
 from monitoring.sampling import QueueLabels, answered
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
 from stores.predictions.queue import LabelQueue
@@ -41,6 +42,8 @@ class Window:
     """Of the sample, the ones whose text is gone by the retention policy; where a hash is left, each text once."""
     ahead: int = 0
     """Predictions of the model that are dated in the future, where no window looks for them."""
+    latencies: Latencies | None = None
+    """How long the service took, here and before; None where no service answered."""
 
     @property
     def answers(self) -> list[LabelledPrediction]:
@@ -64,6 +67,7 @@ def read_window(
     name, version = champion.model.name, champion.model.version
     rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version, redacted=True)
     outcomes = store.outcomes(since, until, model_name=name, model_version=version)
+    times = read_latencies(store, champion, since, until, max_answers=max_texts)
     # Last, since the service goes on writing: no more can be read than were counted.
     of_version = store.count(since, until, model_name=name, model_version=version)
     of_model = store.count(since, until, model_name=name)
@@ -81,6 +85,7 @@ def read_window(
         queue=_queue_labels(store, champion, since, until),
         redacted=_each_once(row for row in rows if row.redacted_at is not None),
         ahead=store.count(max(until, time.time() + _CLOCKS_APART), _FOREVER, model_name=name),
+        latencies=times,
     )
 
 

@@ -209,7 +209,7 @@ class Engine:
             except BaseException:
                 self._batcher.release(len(texts))
                 raise
-            job = Job(model, encoded, deadline=deadline, request_id=request_id)
+            job = Job(model, encoded, deadline=deadline, request_id=request_id, began=started)
             self._batcher.submit(job)
         try:
             answers = await _answered(job, gone)
@@ -291,7 +291,7 @@ class Engine:
         _refuse_too_long(encoded, request, model)
         job = Job(model, encoded, deadline=deadline, request_id=request_id)
         rows = np.stack([item.probabilities for item in known])
-        batch = Computed(model, job.items, rows, job.submitted, job.submitted)
+        batch = Computed(model, job.items, rows, job.submitted, job.submitted, remembered=True)
         return job if self._log.offer(batch) else None
 
     def _keep(self, request: FeedbackRequest, labels: dict[str, str]) -> FeedbackResult:

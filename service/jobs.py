@@ -48,6 +48,7 @@ class Job:
     __slots__ = (
         "_answers",
         "_missing",
+        "began",
         "deadline",
         "future",
         "items",
@@ -65,6 +66,7 @@ class Job:
         *,
         deadline: float,
         request_id: str | None = None,
+        began: float | None = None,
     ) -> None:
         self.model = model
         self.deadline = deadline
@@ -74,6 +76,8 @@ class Job:
         self.future: Future[list[Answer]] = Future()
         self.turn = 0
         self.submitted = time.monotonic()
+        self.began = self.submitted if began is None else began
+        """`time.monotonic()` when the request had been read, before it was tokenised."""
         self.last_batch: Computed | None = None
         """The batch that was answered last, which is the one that the request waited for."""
         self._answers: list[Answer | None] = [None] * len(encoded)
@@ -130,6 +134,8 @@ class Computed:
     """`time.monotonic()` when it was cut from the line."""
     computed: float
     """`time.monotonic()` when the model was done with it."""
+    remembered: bool = False
+    """Whether every answer was known when the request came, so that nothing waited and nothing was computed."""
 
 
 @dataclass(frozen=True, slots=True)

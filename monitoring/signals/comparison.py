@@ -8,8 +8,9 @@ from typing import Literal
 
 from monitoring.signals.chance import Floats, Score
 
-Kind = Literal["texts", "numbers", "mix", "points"]
-"""What a signal's values are: whole texts, one number a text, one name a text, or the probabilities of all classes."""
+Kind = Literal["texts", "numbers", "mix", "points", "times"]
+"""What a signal's values are: whole texts, one number a text, one name a text, the probabilities of all classes, or how
+long each answer took."""
 
 TITLES = {
     "text_content": ("Text content", "AUC"),
@@ -23,15 +24,23 @@ TITLES = {
     "sentence_count": ("Sentences", "sentences a text"),
     "non_letters": ("Digits and punctuation", "% of characters"),
     "capitals": ("Capital letters", "% of characters"),
+    "service_latency": ("Service latency", "milliseconds"),
 }
 """Signal → its title and the unit of its values, in the order of reports."""
+
+OF_THE_SERVICE = frozenset({"service_latency"})
+"""Signals that say how the service fares, not what it is sent: no training mends them."""
+
+_UNCHANGED = {"text_content": 0.5, "service_latency": 1.0}
+"""Score of a signal that did not move, where it is not 0: guessing, and as long as before."""
 
 
 def share_of_threshold(value: float, threshold: float, name: str) -> float:
     """Size of a signal's change as a multiple of the threshold from which it is a breach."""
-    if name == "text_content":  # guessing is 0.5
-        return max(0.0, value - 0.5) / max(threshold - 0.5, 1e-9)
-    return value / threshold
+    unchanged = _UNCHANGED.get(name)
+    if unchanged is None:
+        return value / threshold
+    return max(0.0, value - unchanged) / max(threshold - unchanged, 1e-9)
 
 
 class NothingToCompare(Exception):

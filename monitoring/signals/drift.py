@@ -9,9 +9,10 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from monitoring.latencies import Latencies
 from monitoring.settings import MonitoringSettings
 from monitoring.signals.chance import Draws, Floats, Score, categorical_score, holm, numeric_scores
-from monitoring.signals.comparison import TITLES, Comparison, NothingToCompare
+from monitoring.signals.comparison import OF_THE_SERVICE, TITLES, Comparison, NothingToCompare
 from monitoring.signals.content import content_score
 from monitoring.signals.embedding import (
     classes_of,
@@ -20,9 +21,10 @@ from monitoring.signals.embedding import (
     reference_probabilities,
 )
 from monitoring.signals.languages import languages_of
-from monitoring.signals.sentences import in_words
+from monitoring.signals.latency import latency_floor, latency_score
+from monitoring.signals.sentences import in_words, too_few
 from monitoring.signals.texts import DESCRIPTORS, describe, measured_reference
-from monitoring.verdict import Drift, Signal
+from monitoring.verdict import Drift, Signal, Status
 from monitoring.window import Window
 
 _SEED = 20
@@ -43,7 +45,10 @@ def measure_drift(
     if len(reference) > settings.monitoring_max_texts:
         reference = reference.sample(settings.monitoring_max_texts, random_state=_SEED)
     found = {item.name: item for item in _comparisons(reference, window, settings, rng)}
-    comparisons = [found[name] for name in TITLES]
+    if window.latencies is not None:
+        item = _latency(window.latencies, settings)
+        found[item.name] = item
+    comparisons = [found[name] for name in TITLES if name in found]
     for item in comparisons:
         if not item.enough:
             continue
@@ -57,9 +62,15 @@ def measure_drift(
     signals = [
         _signal(item, of_score.get(id(item.score)), level, settings.monitoring_alpha) for item in comparisons
     ]
-    statuses = {signal.status for signal in signals}
-    status = "breach" if "breach" in statuses else "ok" if "ok" in statuses else "insufficient_data"
-    return Drift(status=status, alpha=settings.monitoring_alpha, signals=signals), comparisons
+    return Drift(status=_status(signals), alpha=settings.monitoring_alpha, signals=signals), comparisons
+
+
+def _status(signals: list[Signal]) -> Status:
+    if any(signal.status == "breach" for signal in signals):
+        return "breach"
+    # That the service is as quick as ever says nothing about its texts.
+    judged = any(signal.status == "ok" for signal in signals if signal.name not in OF_THE_SERVICE)
+    return "ok" if judged else "insufficient_data"
 
 
 def _comparisons(
@@ -141,6 +152,21 @@ def _comparisons(
     )
 
 
+def _latency(found: Latencies, settings: MonitoringSettings) -> Comparison:
+    floor = latency_floor(found, settings.monitoring_min_latency_ratio, settings.monitoring_min_latency_rise)
+    return Comparison(
+        "service_latency",
+        "times",
+        1000 * found.before,
+        1000 * found.now,
+        "What nine of ten answers take at most, as a multiple of the days before",
+        floor,
+        settings.monitoring_min_texts,
+        # With luck of its own: what is found of the texts does not depend on whether there are times.
+        lambda: latency_score(found, settings.monitoring_permutations, np.random.default_rng(_SEED)),
+    )
+
+
 def _some(texts: list[str]) -> list[str]:
     """An even part of the texts, for what is dear to find out of each."""
     return texts[:: math.ceil(len(texts) / _DEAR_TEXTS) or 1]
@@ -178,9 +204,7 @@ def _signal(item: Comparison, adjusted: float | None, level: float, alpha: float
     if item.score is None or adjusted is None:
         if item.enough:
             return Signal(status="not_measured", words=item.problem, **facts)
-        few = min(len(item.reference), len(item.window))
-        words = f"{few} texts to compare, {item.minimum} are needed."
-        return Signal(status="insufficient_data", words=words, **facts)
+        return Signal(status="insufficient_data", words=too_few(item), **facts)
     breach = adjusted <= alpha and item.score.value >= item.floor
     return Signal(
         status="breach" if breach else "ok",

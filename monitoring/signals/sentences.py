@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitoring.signals.comparison import Comparison
+from monitoring.signals.latency import tail_of
 
 
 def in_words(item: Comparison) -> str:
@@ -14,7 +15,18 @@ def in_words(item: Comparison) -> str:
         "numbers": _of_numbers,
         "mix": _of_mix,
         "points": _of_points,
+        "times": _of_times,
     }[item.kind](item)
+
+
+def too_few(item: Comparison) -> str:
+    """Why a signal cannot be judged yet."""
+    if item.kind != "times":
+        return f"{min(len(item.reference), len(item.window))} texts to compare, {item.minimum} are needed."
+    return (
+        f"how long it took is known of {len(item.window)} answers of the window and of {len(item.reference)} of the "
+        f"same version at the same time of day on the days before; {item.minimum} of each are needed."
+    )
 
 
 def _of_texts(item: Comparison) -> str:
@@ -50,6 +62,15 @@ def _of_mix(item: Comparison) -> str:
         name = "texts in no clear language" if name == "unsure" else f"texts in {name!r}"
         return f"{name} {moved}"
     return f"{name} {moved} of answers"
+
+
+def _of_times(item: Comparison) -> str:
+    before, now = (tail_of(np.asarray(side, dtype=float)) for side in (item.reference, item.window))
+    digits = 0 if min(before, now) >= 10 else 1
+    return (
+        f"nine of ten answers were computed within {now:,.{digits}f} milliseconds, at the same time of day on the days "
+        f"before within {before:,.{digits}f}"
+    )
 
 
 def _of_points(item: Comparison) -> str:

@@ -34,6 +34,8 @@ class Check:
     """When a retraining began because of this check."""
     retrain_status: int | None = None
     """Exit status of that retraining; None while it runs, INTERRUPTED where whoever began it was told to end."""
+    slow_only: bool | None = None
+    """Whether nothing but the service's latency is in breach; None: an older release, which did not look at it."""
     id: int = 0
 
 

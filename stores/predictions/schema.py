@@ -39,6 +39,7 @@ predictions = Table(
     Column("tokens", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
     Column("redacted_at", Float(53)),  # since then `text` holds nothing, or a hash; the features stay
+    Column("seconds", Float(53)),  # how long the service took to compute the answer
     Index("ix_predictions_created_at", "created_at"),
     Index("ix_predictions_model", "model_name", "model_version", "created_at"),
 )
@@ -74,6 +75,7 @@ checks = Table(
     Column("labelled", Integer, nullable=False),
     Column("retrained_at", Float(53)),  # when a retraining began because of this check
     Column("retrain_status", Integer),  # how it ended
+    Column("slow_only", Boolean),  # nothing but the service's latency is in breach
     Index("ix_checks_model", "model_name", "checked_at"),
 )
 

@@ -52,6 +52,9 @@ class Prediction:
     id: str = field(default_factory=new_prediction_id)
     created_at: float = field(default_factory=time.time)
     """Seconds since the epoch, UTC."""
+    seconds: float | None = None
+    """From the moment the request was read until its answer was computed; None: nobody measured it, or the answer was
+    known already."""
 
 
 _FIELDS = tuple(column.name for column in fields(Prediction))

@@ -38,6 +38,18 @@ def test_the_headline_says_which_of_the_two_is_in_breach() -> None:
     assert headline(verdict(status="insufficient_data")) == "Too little data to judge"
 
 
+def test_a_slow_service_is_told_and_no_training_is_advised_for_it() -> None:
+    slow = verdict("service_latency")
+    assert headline(slow) == "The service has become slower"
+    (step,) = what_to_do(slow)
+    assert "champion_stage_seconds" in step
+    assert "retrain" not in step
+    both = verdict("service_latency", "language", accuracy="breach")
+    assert headline(both) == "The traffic has changed, accuracy is too low, and the service has become slower"
+    assert "another language" in " ".join(what_to_do(both))
+    assert len(what_to_do(both)) == 4
+
+
 @pytest.mark.parametrize(
     ("moved", "said", "unsaid"),
     [

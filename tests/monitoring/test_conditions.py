@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pandas as pd
@@ -52,6 +53,14 @@ def test_breached_windows_are_counted_among_the_last_that_do_not_overlap() -> No
     assert counted(check(70, "breach"), check(80, "ok"), check(90, "ok")) == (1, 3, 100)
     assert counted(check(80, "breach"), check(90, "insufficient_data")) == (2, 2, 80), "it says nothing"
     assert counted(check(80, "breach", version="1"), check(90, "breach", version="1")) == (1, 1, 100)
+
+
+def test_a_window_that_was_only_slow_is_no_breach_that_a_training_mends() -> None:
+    slow = replace(check(90, "breach"), slow_only=True, signals={"confidence": {"status": "ok"}})
+    assert counted(check(80, "breach"), slow) == (2, 3, 80)
+    assert counted(slow) == (1, 2, 100), "the breach begins after it"
+    alone = replace(slow, signals={"confidence": {"status": "insufficient_data"}})
+    assert counted(check(80, "breach"), alone) == (2, 2, 80), "nothing was known of the traffic"
 
 
 def test_the_breach_began_with_its_unbroken_run_however_few_windows_are_looked_at() -> None:

@@ -16,7 +16,8 @@ def test_a_check_compares_no_more_than_the_setting_says(house: House) -> None:
     verdict = house.check(monitoring_max_texts=120).verdict
     assert verdict.window.predictions == 300
     assert verdict.window.sampled == 120
-    assert {signal.reference_texts for signal in verdict.drift.signals} == {120}, "the reference has 445"
+    of_texts = [signal for signal in verdict.drift.signals if signal.name != "service_latency"]
+    assert {signal.reference_texts for signal in of_texts} == {120}, "the reference has 445"
     assert 110 < max(signal.window_texts for signal in verdict.drift.signals) <= 120, "a few repeat"
     assert verdict.accuracy.reference_accuracy > 0.9, "of the whole reference"
 

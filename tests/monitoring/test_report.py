@@ -86,8 +86,9 @@ def test_evidentlys_page_and_ours_decide_alike(house: House, tmp_path: Path) -> 
         champion.reference, window, MonitoringSettings(), np.random.default_rng(1)
     )
     theirs = write_evidently_page(comparisons, drift, tmp_path / "evidently.html", show_texts=True)
-    assert set(theirs) == {signal.name for signal in drift.signals}
-    for signal in drift.signals:
+    judged = [signal for signal in drift.signals if signal.status in ("ok", "breach")]
+    assert {signal.name for signal in drift.signals} - set(theirs) == {"service_latency"}
+    for signal in judged:
         assert theirs[signal.name] == pytest.approx(signal.value), signal.name
         assert signal.threshold is not None
         assert (theirs[signal.name] >= signal.threshold) == (signal.status == "breach"), signal.name

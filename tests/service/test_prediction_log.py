@@ -27,11 +27,11 @@ def store(tmp_path):
     handle.close()
 
 
-def computed(classifier, texts=TEXTS, request_id="r-1") -> tuple[Job, Computed]:
+def computed(classifier, texts=TEXTS, request_id="r-1", **facts) -> tuple[Job, Computed]:
     model = served(classifier)
     encoded = classifier.encode(texts)
-    job = Job(model, encoded, deadline=time.monotonic() + 60, request_id=request_id)
-    return job, Computed(model, job.items, classifier.infer(encoded), taken=0.0, computed=0.0)
+    job = Job(model, encoded, deadline=time.monotonic() + 60, request_id=request_id, began=100.0)
+    return job, Computed(model, job.items, classifier.infer(encoded), taken=100.1, computed=100.25, **facts)
 
 
 def test_an_answer_is_what_was_committed(classifier, store):
@@ -49,6 +49,17 @@ def test_an_answer_is_what_was_committed(classifier, store):
         assert [score for _, score in answer.scores] == sorted(kept.scores.values(), reverse=True)
         assert sum(kept.scores.values()) == pytest.approx(1, abs=1e-5)
         assert answer.scores[0][1] == pytest.approx(float(row.max()), abs=1e-6)
+    log.stop(10)
+
+
+def test_how_long_an_answer_took_is_kept_unless_it_was_known(classifier, store):
+    log = PredictionLog(store)
+    log.start()
+    for remembered, seconds in ((False, 0.25), (True, None)):
+        job, batch = computed(classifier, remembered=remembered)
+        log.put(batch)
+        kept = [store().get(answer.id) for answer in job.future.result(10)]
+        assert [row.seconds for row in kept] == [seconds] * 2
     log.stop(10)
 
 

@@ -74,15 +74,16 @@ def test_thinning_keeps_a_share_and_all_that_people_worked_on(store: PredictionS
 
 
 def test_redacting_keeps_everything_but_the_text(store: PredictionStore) -> None:
-    old, new = prediction("a private matter", created_at=1.0), prediction("a new one", created_at=5.0)
+    old = prediction("a private matter", created_at=1.0, seconds=0.25)
+    new = prediction("a new one", created_at=5.0)
     store.add([old, new])
     store.add_feedback({old.id: "tech"}, at=3.0)
     assert forget(store, redact_before=2.0) == Forgotten(redacted=1)
     read = store.get(old.id)
     assert read is not None
     assert (read.text, read.redacted_at) == ("#16", 99.0)
-    assert (read.label, read.score, dict(read.scores), read.tokens, read.true_label) == (
-        old.label, old.score, dict(old.scores), old.tokens, "tech",
+    assert (read.label, read.score, dict(read.scores), read.tokens, read.true_label, read.seconds) == (
+        old.label, old.score, dict(old.scores), old.tokens, "tech", 0.25,
     )  # fmt: skip
     kept = store.get(new.id)
     assert kept is not None

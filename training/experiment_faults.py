@@ -27,14 +27,18 @@ def in_words(error: ValidationError, raw: Mapping[str, Any], schema: Schema) -> 
 
 
 def refuse_unknown_nulls(raw: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> None:
-    """Raise ExperimentInvalid where a candidate is set to null that is not there: it would be left out unnoticed."""
-    candidates = raw.get("candidates") or {}
+    """Raise ExperimentInvalid where a candidate is set to null that is not there: it would be left out unnoticed.
+
+    A candidate may be there because an earlier change brought it.
+    """
+    known = set(raw.get("candidates") or {})
     for key, value in changes:
         section, _, name = key.partition(".")
-        if section == "candidates" and value is None and "." not in name and name not in candidates:
-            raise ExperimentInvalid(
-                f"{key}: there is no such candidate to leave out; {_near(name, candidates)}"
-            )
+        if section != "candidates" or "." in name:
+            continue
+        if value is None and name not in known:
+            raise ExperimentInvalid(f"{key}: there is no such candidate to leave out; {_near(name, sorted(known))}")
+        known.add(name)
 
 
 def _fault(fault: ErrorDetails, raw: Mapping[str, Any], schema: Schema) -> str:

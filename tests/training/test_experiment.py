@@ -129,3 +129,8 @@ def test_every_field_is_documented() -> None:
     for section in sections:
         for name in section.model_fields:
             assert docstring(section, name), f"{section.__name__}.{name} has no docstring"
+
+
+def test_a_candidate_of_an_earlier_override_can_be_left_out_again() -> None:
+    overrides = ["candidates.more={kind: tfidf_logreg}", "candidates.more=null"]
+    assert load_experiment("quickstart", overrides) == load_experiment("quickstart")

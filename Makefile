@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Test processes at once. Each keeps to whole files, so what a file's tests share is made once; and to one thread for
 # torch: the tests' networks are so small that more threads wait for one another.
-TESTERS ?= 3
+TESTERS ?= 2
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # Weights and data of the quickstart come from packages: nothing asks a hub unless an experiment names one.

@@ -37,7 +37,9 @@ def refuse_unknown_nulls(raw: Mapping[str, Any], changes: Sequence[tuple[str, An
         if section != "candidates" or "." in name:
             continue
         if value is None and name not in known:
-            raise ExperimentInvalid(f"{key}: there is no such candidate to leave out; {_near(name, sorted(known))}")
+            raise ExperimentInvalid(
+                f"{key}: there is no such candidate to leave out; {_near(name, sorted(known))}"
+            )
         known.add(name)
 
 

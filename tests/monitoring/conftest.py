@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from classifier import Classifier
-from monitoring.check import Checked, run_check
+from monitoring.champion import find_champion
+from monitoring.check import Checked, judge_window, run_check
 from monitoring.settings import MonitoringSettings
+from monitoring.verdict import Verdict
 from stores.models import ModelRegistry, RegisteredModel
 from stores.predictions import Prediction, PredictionStore
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
@@ -74,12 +76,20 @@ class House:
         """Check the last hour."""
         return run_check(
             *WINDOW,
-            MonitoringSettings(var_dir=self.var, **{"monitoring_permutations": 1999, **settings}),
+            self._settings(settings),
             tracking=self.tracking,
             predictions=PredictionSettings(var_dir=self.var),
             signing=SigningSettings(),
             output=output,
         )
+
+    def verdict(self, **settings: object) -> Verdict:
+        """What a check of the last hour would say, without its pages and pictures, which take most of its time."""
+        champion = find_champion(self.registry, self.tracking, SigningSettings())
+        return judge_window(self.store, champion, *WINDOW, self._settings(settings)).verdict
+
+    def _settings(self, settings: dict[str, object]) -> MonitoringSettings:
+        return MonitoringSettings(var_dir=self.var, **{"monitoring_permutations": 1999, **settings})
 
 
 @pytest.fixture(scope="session")

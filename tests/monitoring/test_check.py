@@ -59,7 +59,7 @@ def test_a_topic_that_crowds_out_the_others_is_found_in_the_labels(house: House)
     tech = [text for text, label in zip(texts, labels, strict=True) if label == "tech"]
     others = [text for text, label in zip(texts, labels, strict=True) if label != "tech"]
     house.answer(tech + random.Random(1).sample(others, len(tech) * 2 // 3))
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "breach"
     assert verdict.exit_code == 1
     assert by_name(verdict)["predicted_label"] == "breach"
@@ -68,7 +68,7 @@ def test_a_topic_that_crowds_out_the_others_is_found_in_the_labels(house: House)
 
 def test_careless_typing_is_found_in_the_words(house: House) -> None:
     house.answer(mistyped(normal(100)[0]))
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert {"unseen_words", "text_content"} <= {n for n, s in by_name(verdict).items() if s == "breach"}
     assert "unseen words" in verdict.summary
 
@@ -76,7 +76,7 @@ def test_careless_typing_is_found_in_the_words(house: House) -> None:
 def test_a_window_larger_than_the_reference_is_judged(house: House) -> None:
     texts = bbc_part(2)[0] + bbc_part(3)[0] + bbc_part(4)[0]
     house.answer(texts)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.window.distinct_texts > 1000
     assert verdict.status == "ok"
 
@@ -101,7 +101,7 @@ def test_an_empty_store_is_too_little_data_and_no_alarm(house: House) -> None:
 
 def test_fewer_texts_than_the_minimum_say_how_many_are_missing(house: House) -> None:
     house.answer(mistyped(normal(49)[0]))
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "insufficient_data"
     assert "49 different texts" in verdict.summary
     assert "50 are needed" in verdict.summary
@@ -109,7 +109,7 @@ def test_fewer_texts_than_the_minimum_say_how_many_are_missing(house: House) -> 
 
 def test_one_text_sent_a_thousand_times_is_one_text(house: House) -> None:
     house.answer(normal(1)[0] * 1000)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "insufficient_data"
     assert verdict.window.distinct_texts == 1
     assert verdict.window.repeated_texts == 999
@@ -118,14 +118,14 @@ def test_one_text_sent_a_thousand_times_is_one_text(house: House) -> None:
 
 def test_repeating_each_text_does_not_make_a_window_certain_of_itself(house: House) -> None:
     house.answer(normal(100)[0] * 5)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "ok"
     assert verdict.window.repeated_texts >= 400
 
 
 def test_texts_of_the_reference_are_no_drift_and_are_not_compared_by_words(house: House) -> None:
     house.answer(bbc_part(1)[0][::2])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     statuses = by_name(verdict)
     assert verdict.status == "ok"
     assert statuses["text_content"] == statuses["unseen_words"] == "insufficient_data"
@@ -136,7 +136,7 @@ def test_texts_of_the_reference_are_no_drift_and_are_not_compared_by_words(house
 def test_all_of_one_class_is_a_breach_that_names_it(house: House) -> None:
     texts, labels = bbc_part(2)
     house.answer([text for text, label in zip(texts, labels, strict=True) if label == "sports"])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert by_name(verdict)["predicted_label"] == "breach"
     assert any("sports went from" in reason for reason in verdict.reasons)
 
@@ -146,7 +146,7 @@ def test_a_class_absent_from_window_and_labels_is_reported_as_absent(house: Hous
     kept = [i for i, text in enumerate(texts) if house.classifier.predict([text]).argmax() != 4]
     kept = [i for i in kept if labels[i] != "tech"]
     house.answer([texts[i] for i in kept], labels=[labels[i] for i in kept])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     tech = next(score for score in verdict.accuracy.classes if score.label == "tech")
     assert tech.f1 is None
     assert tech.labelled == 0
@@ -158,7 +158,7 @@ def test_a_class_absent_from_window_and_labels_is_reported_as_absent(house: Hous
 def test_only_the_watched_version_is_looked_at_and_the_others_are_counted(house: House) -> None:
     house.answer(mistyped(normal(150)[0]), at=NOW - 1800, version="41")
     house.answer(normal(150)[0], at=NOW - 900)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "ok"
     assert verdict.window.predictions == 150
     assert verdict.window.other_versions == 150
@@ -167,7 +167,7 @@ def test_only_the_watched_version_is_looked_at_and_the_others_are_counted(house:
 
 def test_more_traffic_than_is_read_is_sampled(house: House) -> None:
     house.answer(bbc_part(2)[0])
-    verdict = house.check(monitoring_max_texts=100).verdict
+    verdict = house.verdict(monitoring_max_texts=100)
     assert verdict.window.predictions == 445
     assert verdict.window.sampled == 100
     assert verdict.status == "ok"
@@ -177,7 +177,7 @@ def test_wrong_answers_breach_by_their_labels_alone(house: House) -> None:
     texts, labels = normal(200)
     wrong = ["sports" if label != "sports" else "tech" for label in labels]
     house.answer(texts, labels=[*wrong[:80], *labels[80:120]])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.drift.status == "ok"
     assert verdict.status == "breach"
     assert "below 75%" in verdict.summary
@@ -187,7 +187,7 @@ def test_wrong_answers_breach_by_their_labels_alone(house: House) -> None:
 def test_a_label_that_the_model_lacks_counts_as_wrong_and_is_named(house: House) -> None:
     texts, labels = normal(120)
     house.answer(texts, labels=["weather"] * 5 + labels[5:60])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     weather = next(score for score in verdict.accuracy.classes if score.label == "weather")
     assert not weather.known
     assert weather.labelled == 5
@@ -197,7 +197,7 @@ def test_a_label_that_the_model_lacks_counts_as_wrong_and_is_named(house: House)
 
 def test_too_few_labels_say_so(house: House) -> None:
     house.answer(normal(100)[0], labels=["sports"] * 29)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "ok"
     assert verdict.accuracy.status == "insufficient_data"
     assert "29 of 100 predictions have a label; 30 are needed" in verdict.accuracy.words

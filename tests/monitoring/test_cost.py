@@ -13,7 +13,7 @@ from tests.monitoring.conftest import House, normal
 
 def test_a_check_compares_no_more_than_the_setting_says(house: House) -> None:
     house.answer(normal(300)[0])
-    verdict = house.check(monitoring_max_texts=120).verdict
+    verdict = house.verdict(monitoring_max_texts=120)
     assert verdict.window.predictions == 300
     assert verdict.window.sampled == 120
     of_texts = [signal for signal in verdict.drift.signals if signal.name != "service_latency"]

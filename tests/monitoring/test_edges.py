@@ -34,7 +34,7 @@ def test_empty_texts_are_one_text_and_stop_nothing(house: House) -> None:
 
 def test_nothing_but_empty_texts_is_too_little_data(house: House) -> None:
     house.answer([""] * 80)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "insufficient_data"
     assert "1 different texts" in verdict.summary
 
@@ -62,7 +62,7 @@ def test_all_labels_of_one_class_leave_the_others_unjudged(house: House) -> None
     assert len(chosen) >= 30
     house.answer([t for t, _ in chosen], labels=[label for _, label in chosen])
     house.answer([t for t, label in zip(texts, labels, strict=True) if label != "sports"])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.accuracy.status == "ok"
     judged = {score.label: score.status for score in verdict.accuracy.classes if score.labelled}
     assert judged == {"sports": "ok"}
@@ -70,7 +70,7 @@ def test_all_labels_of_one_class_leave_the_others_unjudged(house: House) -> None
 
 def test_no_labels_at_all_leave_drift_to_be_judged(house: House) -> None:
     house.answer(normal(100)[0])
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert (verdict.status, verdict.accuracy.status) == ("ok", "insufficient_data")
     assert "0 of 100 predictions have a label" in verdict.summary
     assert verdict.accuracy.expected_accuracy is not None
@@ -80,7 +80,7 @@ def test_a_champion_of_a_few_minutes_is_not_judged_by_what_its_predecessor_answe
     texts = normal(160)[0]
     house.answer(texts[:150], at=NOW - 1800, version="41")
     house.answer(texts[150:], at=NOW - 60)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "insufficient_data"
     assert verdict.exit_code == 0
     assert "10 different texts were answered by" in verdict.summary
@@ -91,7 +91,7 @@ def test_predictions_from_a_clock_that_runs_ahead_are_counted_and_said(house: Ho
     texts = normal(120)[0]
     house.answer(texts[:100])
     house.answer(texts[100:], at=time.time() + 5 * HOUR)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "ok"
     assert verdict.window.predictions == 100
     assert any("20 predictions are dated in the future" in note for note in verdict.notes)
@@ -101,7 +101,7 @@ def test_labels_from_a_clock_that_was_set_back_are_counted_and_their_lag_is_doub
     texts, labels = normal(100)
     ids = house.answer(texts)
     house.store.add_feedback(dict(zip(ids, labels, strict=True)), at=NOW - 10 * HOUR)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.accuracy.labelled == 100
     assert verdict.accuracy.status == "ok"
     assert any("dated before the predictions" in note for note in verdict.notes)
@@ -138,7 +138,7 @@ def test_a_store_that_is_being_written_is_read_as_one(house: House) -> None:
     writer.start()
     try:
         assert began.wait(60)
-        verdict = house.check().verdict
+        verdict = house.verdict()
     finally:
         stop.set()
         writer.join()

@@ -30,7 +30,7 @@ def test_it_falls_with_the_real_one(house: House) -> None:
 def test_what_a_check_expects_is_what_the_model_said(house: House) -> None:
     texts, labels = normal(120)
     house.answer(texts, labels=labels)
-    accuracy = house.check().verdict.accuracy
+    accuracy = house.verdict().accuracy
     expected, real = expected_and_real(house.classifier, texts, labels)
     assert accuracy.expected_accuracy == pytest.approx(expected, abs=0.01), "each text once"
     assert accuracy.accuracy is not None

@@ -155,7 +155,7 @@ def test_a_slow_service_alone_alarms_says_what_to_do_and_does_not_retrain(
 def test_a_service_as_quick_as_ever_or_quicker_is_no_alarm(house: House) -> None:
     house.answer(normal(100)[0])
     serve(house, lambda back: 0.1 if back else 0.03)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     assert verdict.status == "ok"
     assert latency_of(verdict).status == "ok"
     assert latency_of(verdict).value == pytest.approx(0.3)
@@ -177,7 +177,7 @@ def test_times_of_one_side_or_of_none_are_too_little_for_this_signal_alone(
 ) -> None:
     house.answer(normal(60)[0])
     serve(house, took)
-    verdict = house.check().verdict
+    verdict = house.verdict()
     signal = latency_of(verdict)
     assert verdict.status == "ok"
     assert (signal.status, signal.p_adjusted) == ("insufficient_data", None)
@@ -193,5 +193,5 @@ def test_of_too_few_texts_a_slow_service_can_still_be_told(house: House) -> None
     assert checked.verdict.status == "breach"
     assert "Too little data: 1 different texts" in checked.verdict.summary
     assert not (checked.folder / "evidently.html").exists()
-    quiet = house.check(monitoring_min_latency_ratio=5.0).verdict
+    quiet = house.verdict(monitoring_min_latency_ratio=5.0)
     assert quiet.status == "insufficient_data"

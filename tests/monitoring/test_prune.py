@@ -68,7 +68,7 @@ def test_a_check_counts_redacted_answers_and_compares_the_other_texts(at_home: H
     at_home.answer(texts[:100], at=NOW - 1800, labels=labels[:100])
     at_home.answer(texts[100:], at=NOW - 60)
     Retention(at_home.store, Policy(redact_before=NOW - 900)).forget(lambda _: "", now=NOW)
-    verdict = at_home.check().verdict
+    verdict = at_home.verdict()
     by_name = {signal.name: signal for signal in verdict.drift.signals}
     assert verdict.status == "ok"
     assert by_name["confidence"].window_texts == by_name["predicted_label"].window_texts == 200

@@ -105,9 +105,9 @@ def torch_probabilities(
             max_length=max_length,
             padding=True,
             return_tensors="pt",
-        )
-        rows.append(torch.softmax(network(**batch).logits, dim=-1))
-    probabilities: NDArray[np.float32] = torch.cat(rows).numpy()
+        ).to(network.device)
+        rows.append(torch.softmax(network(**batch).logits.float(), dim=-1))
+    probabilities: NDArray[np.float32] = torch.cat(rows).cpu().numpy()
     return probabilities
 
 

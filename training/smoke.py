@@ -91,6 +91,7 @@ def _small_network(
         replaced[f"{place}.weights"] = f"{weights} → {stand_in}"
         if stand_in in RANDOM_WEIGHTS.values():
             section["layers"] = _NETWORK["layers"]  # it has no more
+    _packaged_teachers(section, place, is_set, replaced)
     if course := section.get("course"):
         # Once an epoch: between so few steps there is nothing to see.
         section["course"] = {**course, "evaluate_every": None, "checkpoint_every": None}
@@ -99,6 +100,18 @@ def _small_network(
             continue  # its layers are its teacher's
         if key not in _UNSAID_ONLY or section.get(key) is None:
             section[key] = value
+
+
+def _packaged_teachers(
+    section: dict[str, Any], place: str, is_set: Callable[[str], bool], replaced: dict[str, str]
+) -> None:
+    """Larger teachers of a self-trained network are replaced by the packaged one, whole."""
+    options = section.get("self_training") or {}
+    key = f"{place}.self_training.teacher_weights"
+    larger = options.get("teacher_weights")
+    if larger not in (None, PACKAGED_WEIGHTS) and not is_set(key):
+        section["self_training"] = {**options, "teacher_weights": PACKAGED_WEIGHTS}
+        replaced[key] = f"{larger} → {PACKAGED_WEIGHTS}"
 
 
 def _teacher_of_its_own(raw: dict[str, Any], is_set: Callable[[str], bool], replaced: dict[str, str]) -> None:

@@ -82,6 +82,21 @@ def test_what_has_to_be_fetched_is_replaced_and_said(own: str) -> None:
     }
 
 
+def test_larger_teachers_are_replaced_unless_they_are_set() -> None:
+    key = "candidates.taught_by_larger.self_training.teacher_weights"
+    small = load_experiment("ag_news_unlabelled", smoke=True)
+    assert (
+        f"{key}: sentence-transformers/all-mpnet-base-v2 → all-minilm-l6-v2"
+        in small.smoke_tags()["smoke_replaced"]
+    )
+    taught = small.candidates["taught_by_larger"]
+    assert isinstance(taught, NetworkConfig)
+    assert taught.self_training is not None
+    assert taught.self_training.teacher_weights == "all-minilm-l6-v2"
+    kept = load_experiment("ag_news_unlabelled", [f"{key}=random-bert"], smoke=True)
+    assert key not in kept.smoke_tags()["smoke_replaced"]
+
+
 def test_what_the_user_sets_stays_as_set(own: str) -> None:
     overrides = [
         "data.source=mine.csv", "candidates.bert.weights=some/folder", "candidates.bert.epochs=7",

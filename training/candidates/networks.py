@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
@@ -50,7 +49,9 @@ def fit_network(
     if config.self_training is not None:
         from training.lifting.self_training import self_train  # it trains networks by what stands here
 
-        begin = partial(beginner, config, splits)
+        def begin(of: NetworkConfig, seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+            return beginner(of, splits, seed)
+
         network, tokenizer, history, figures = self_train(begin, config, splits, workplace)
     else:
         network, tokenizer = beginner(config, splits, workplace.seed)

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class GraphConfig(BaseModel):
-    """Labels spread over a graph of near sentence vectors of the untouched network: a second opinion for nothing but
-    one pass over the texts."""
+    """Labels spread over a graph of near sentence vectors of the teachers' untouched network: a second opinion for
+    nothing but one pass over the texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,8 +25,8 @@ class SelfTrainingConfig(BaseModel):
     """Learning from texts without labels (`data.split.unlabelled`): a teacher labels them, a fresh network learns all.
 
     Hudson Scudder: *Probability of Error of Some Adaptive Pattern-Recognition Machines*, 1965; as noisy student,
-    Qizhe Xie et al., CVPR 2020, arXiv:1911.04252. The teacher is the same network fine-tuned on the labelled texts as
-    the candidate's other options say; the student starts from the pretrained weights again, and is as large.
+    Qizhe Xie et al., CVPR 2020, arXiv:1911.04252. The teacher is the same network, or another one, fine-tuned on the
+    labelled texts as the candidate's other options say; the student starts from the candidate's pretrained weights.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +34,13 @@ class SelfTrainingConfig(BaseModel):
     teachers: int = Field(default=1, ge=1)
     """Networks, each fine-tuned with a seed of its own, whose mean probabilities are the labels. Each costs a
     training."""
+
+    teacher_weights: str | None = None
+    """Where the teachers start, named as a network's `weights`: a larger network than the one that is served may say
+    what the texts are, for it is needed in training only. Unset: the candidate's own weights and layers."""
+
+    teacher_learning_rate: float | None = Field(default=None, gt=0)
+    """Peak of the teachers' learning rate; a larger network wants a lower one. Unset: the candidate's."""
 
     graph: GraphConfig | None = None
     """Spread the labels over a graph of all texts, too; `{}` takes the defaults. Needs `pooling: mean`. Unset: off."""

@@ -21,14 +21,15 @@ from training.errors import ExperimentInvalid
 from training.evaluation import positions_of
 from training.export import torch_probabilities
 from training.finetuning import finetune
+from training.finetuning.precision import computes_in_bfloat16
 from training.finetuning.regularising import strategies_of
 from training.lifting.config import SelfTrainingConfig
 from training.lifting.pooling import MeanPooledClassifier
 from training.lifting.propagation import propagated
 from training.lifting.vectors import sentence_vectors
 
-Beginner = Callable[[int], tuple[PreTrainedModel, PreTrainedTokenizerFast]]
-"""Seed → a network as it is before training, and its tokenizer."""
+Beginner = Callable[[NetworkConfig, int], tuple[PreTrainedModel, PreTrainedTokenizerFast]]
+"""Configuration and seed → a network as it is before training, and its tokenizer."""
 
 Probabilities = NDArray[np.float32]
 _STREAM = 11
@@ -63,13 +64,14 @@ def self_train(
     """
     options = config.self_training
     assert options is not None, "asked for by the caller"
-    found = pseudo_labelled(options, _opinion(begin, config, splits, workplace), splits, workplace.seed)
+    ask = _opinion(begin, teacher_config(config), splits, workplace)
+    found = pseudo_labelled(options, ask, splits, workplace.seed)
     workplace.progress.console.print(
         f"{workplace.name}: {len(found):,} of {len(splits.unlabelled):,} unlabelled texts labelled "
         f"with a mean confidence of {found.probabilities.max(axis=1).mean():.3f}",
         highlight=False,
     )
-    network, tokenizer = begin(workplace.seed)
+    network, tokenizer = begin(config, workplace.seed)
     lessons, targets = _lessons(options, splits, found, config.label_smoothing)
     student_config = config.model_copy(
         update={
@@ -87,6 +89,21 @@ def self_train(
         "pseudo_confidence": float(found.probabilities.max(axis=1).mean()),
     }
     return network, tokenizer, history, figures
+
+
+def teacher_config(config: NetworkConfig) -> NetworkConfig:
+    """How the teachers of a self-trained candidate are trained: as the candidate, but for what is said of them."""
+    options = config.self_training
+    assert options is not None, "asked for by the caller"
+    own: dict[str, object] = {}
+    if options.teacher_weights is not None:
+        own |= {
+            "weights": options.teacher_weights,
+            "layers": None,
+        }  # the layers named are those of the candidate
+    if options.teacher_learning_rate is not None:
+        own["learning_rate"] = options.teacher_learning_rate
+    return config.model_copy(update=own)
 
 
 def pseudo_labelled(
@@ -162,11 +179,12 @@ def _opinion(
         if graph is None:
             assert teachers is not None
             return teachers(texts)
-        network, tokenizer = begin(workplace.seed)
+        network, tokenizer = begin(config, workplace.seed)
         assert isinstance(network, MeanPooledClassifier), "the configuration sees to it"
-        vectors = sentence_vectors(
-            network, tokenizer, [*splits.train.texts, *texts], max_length=config.max_length
-        )
+        with torch.autocast(network.device.type, torch.bfloat16, enabled=computes_in_bfloat16(config.course)):
+            vectors = sentence_vectors(
+                network, tokenizer, [*splits.train.texts, *texts], max_length=config.max_length
+            )
         known = positions_of(splits.train.labels, splits.labels)
         spread = propagated(
             vectors, known, len(splits.labels), neighbours=graph.neighbours, reach=graph.reach
@@ -187,7 +205,7 @@ def _ask(
     teachers = []
     for number in range(config.self_training.teachers):
         seed = workplace.seed + _SEEDS_APART * number
-        network, tokenizer = begin(seed)
+        network, tokenizer = begin(config, seed)
         place = replace(
             workplace,
             name=f"{workplace.name} teacher {number + 1}",
@@ -201,11 +219,12 @@ def _ask(
     def ask(texts: list[str]) -> Probabilities:
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))  # like lengths: less padding
         mean = np.zeros((len(texts), len(splits.labels)), dtype=np.float32)
+        quick = computes_in_bfloat16(config.course)
         for network, tokenizer in teachers:
-            network.to("cpu")  # type: ignore[arg-type, unused-ignore]
-            mean[order] += torch_probabilities(
-                network, tokenizer, [texts[index] for index in order], max_length=config.max_length
-            ) / len(teachers)
+            with torch.autocast(network.device.type, torch.bfloat16, enabled=quick):
+                mean[order] += torch_probabilities(
+                    network, tokenizer, [texts[index] for index in order], max_length=config.max_length
+                ) / len(teachers)
         return mean
 
     return ask

@@ -18,7 +18,7 @@ from training.data import DataConfig, Splits, load_data, split_data
 from training.data.duplicates import near_duplicate_groups
 from training.errors import ExperimentInvalid
 from training.lifting.config import SelfTrainingConfig
-from training.lifting.self_training import SoftTargets, pseudo_labelled, softened
+from training.lifting.self_training import SoftTargets, pseudo_labelled, softened, teacher_config
 
 SPLIT = {"train": 0.3, "validation": 0.2, "test": 0.2, "reserve": 0.1, "unlabelled": 0.2}
 
@@ -83,6 +83,17 @@ def test_targets_are_found_whatever_the_padding() -> None:
     assert float(loss) == pytest.approx(np.log(2), abs=1e-6)
 
 
+def test_teachers_are_trained_as_the_candidate_but_for_what_is_said_of_them() -> None:
+    candidate = NetworkConfig(
+        layers=3, learning_rate=1e-4, pooling="mean", self_training=SelfTrainingConfig()
+    )
+    assert teacher_config(candidate) == candidate
+    larger = SelfTrainingConfig(teacher_weights="a/larger-one", teacher_learning_rate=5e-5)
+    taught = teacher_config(candidate.model_copy(update={"self_training": larger}))
+    assert (taught.weights, taught.layers, taught.learning_rate) == ("a/larger-one", None, 5e-5)
+    assert (taught.pooling, taught.epochs) == ("mean", candidate.epochs)
+
+
 @pytest.mark.slow
 def test_a_self_trained_candidate_is_one_network_as_any_other(splits: Splits, tmp_path: Path) -> None:
     config = NetworkConfig.model_validate(
@@ -94,6 +105,8 @@ def test_a_self_trained_candidate_is_one_network_as_any_other(splits: Splits, tm
             "batch_size": 8,
             "pooling": "mean",
             "self_training": {
+                "teacher_weights": "all-minilm-l6-v2",  # with all of its layers
+                "teacher_learning_rate": 1e-4,
                 "graph": {"neighbours": 10},
                 "epochs": 3,
                 "learning_rate": 2e-3,
@@ -109,6 +122,7 @@ def test_a_self_trained_candidate_is_one_network_as_any_other(splits: Splits, tm
     assert 0.2 < trained.figures["pseudo_confidence"] <= 1
     assert trained.figures["parity_difference"] < 1e-3
     assert len(trained.history.epochs) == 3
+    assert trained.figures["parameters"] < 15e6, "one layer and the embeddings, whoever taught it"
     trained.description.write(workplace.bundle)
     said = Classifier.load(workplace.bundle, verify=False).predict(splits.test.texts)
     assert said.shape == (len(splits.test), 5)

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.cli import main, verdict_schema
+from monitoring.checking import verdict_schema
+from monitoring.cli import main
 from monitoring.verdict import Verdict
 from stores.predictions.checks import CheckLog
 from tests.monitoring.conftest import House, mistyped, normal
@@ -165,6 +166,26 @@ def test_the_published_schema_is_the_verdicts(at_home: House) -> None:
     assert (ROOT / "monitoring" / "verdict.schema.json").read_text(encoding="utf-8") == run(["schema"])[1], (
         "run `python -m monitoring schema > monitoring/verdict.schema.json`"
     )
+
+
+@pytest.mark.parametrize("command", ["label", "prune"])
+def test_giving_labels_and_tidying_up_wait_for_nothing_that_judging_imports(command: str) -> None:
+    ask = (
+        "import sys; from monitoring.cli import main; main([sys.argv[1], '--help'], standalone_mode=False); "
+        "print({'mlflow', 'evidently', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ask, command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Usage:" in done.stdout
+    assert done.stdout.endswith("set()\n")
+
+
+def test_every_command_is_listed_with_what_it_does() -> None:
+    exit_code, said, _ = run(["--help"])
+    assert exit_code == 0
+    listed = [line.split()[0] for line in said.split("Commands:")[1].splitlines() if line[2:3].strip()]
+    assert listed == ["check", "history", "label", "prune", "queue", "schema", "watch"]
 
 
 def test_watch_checks_again_and_again_and_ends_at_sigterm(at_home: House) -> None:

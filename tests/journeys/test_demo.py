@@ -11,12 +11,13 @@ from sqlalchemy import create_engine, text
 from stores.models import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.journeys.conftest import ROOT, SMALL, command
+from tests.support.registries import with_tables
 
 pytestmark = [pytest.mark.slow, pytest.mark.journey, pytest.mark.timeout(600)]
 
 
 def test_the_demo_goes_round_the_circle(tmp_path: Path) -> None:
-    environment = {"VAR_DIR": str(tmp_path / "var")}
+    environment = {"VAR_DIR": str(with_tables(tmp_path / "var"))}
     before = {path.name for path in ROOT.iterdir()}
 
     done = command(["demo", "--experiment", str(SMALL)], environment)

@@ -23,9 +23,11 @@ from classifier.errors import (
     DeviceMissing,
     GoldenMismatch,
     PredictionFailed,
+    SigningKeyInvalid,
 )
 from classifier.predictor import Classifier, Predictions
 from classifier.runtime import Encoded
+from classifier.signing import SigningKeys
 
 __all__ = [
     "BundleDamaged",
@@ -41,5 +43,7 @@ __all__ = [
     "GoldenMismatch",
     "PredictionFailed",
     "Predictions",
+    "SigningKeyInvalid",
+    "SigningKeys",
     "seal_bundle",
 ]

@@ -11,12 +11,14 @@ from typing import Any
 
 from classifier.description import Description
 from classifier.golden import write_golden
+from classifier.int8 import INT8_TOLERANCE, write_int8_check
 from classifier.manifest import write_manifest
+from classifier.precision import FLOAT32_FILE, INT8_FILE
 from classifier.predictor import Classifier
+from classifier.signing import SigningKeys
 
 FLOAT_TOLERANCE = 1e-3
-INT8_TOLERANCE = 5e-2
-"""int8 kernels differ between processors with and without VNNI, float32 ones only in the last digits."""
+"""Accepted difference of one float32 probability between processors, whose kernels differ in the last digits."""
 
 
 def seal_bundle(
@@ -25,7 +27,8 @@ def seal_bundle(
     *,
     golden_texts: Sequence[str],
     data: dict[str, Any],
-    signing_key: str | None = None,
+    int8_texts: Sequence[str] = (),
+    signing_key: str | SigningKeys | None = None,
 ) -> Classifier:
     """Complete a bundle and load it as serving would.
 
@@ -36,7 +39,9 @@ def seal_bundle(
         description: how to run the model; written as `classifier.json`.
         golden_texts: a few texts whose probabilities the bundle is to remember; at least one.
         data: where the model came from: data fingerprint, experiment, seed (JSON).
-        signing_key: secret to sign with.
+        int8_texts: a few dozen texts with which the loader decides on each processor whether the int8 file may run;
+            used where the folder holds `model.onnx` and `model.int8.onnx`. They travel with the model.
+        signing_key: keys, or the secret, to sign with.
 
     Returns:
         The classifier, loaded from the sealed bundle, hashes and golden texts checked.
@@ -51,5 +56,8 @@ def seal_bundle(
     unsealed = Classifier.load(folder, verify=False)
     tolerance = INT8_TOLERANCE if "int8" in description.model_file else FLOAT_TOLERANCE
     write_golden(folder, golden_texts, unsealed.predict(golden_texts), tolerance=tolerance)
+    if int8_texts and (folder / FLOAT32_FILE).is_file() and (folder / INT8_FILE).is_file():
+        float32, int8 = (unsealed.beside(name).predict(int8_texts) for name in (FLOAT32_FILE, INT8_FILE))
+        write_int8_check(folder, int8_texts, float32, int8, tolerance=FLOAT_TOLERANCE)
     write_manifest(folder, data=data, signing_key=signing_key)
     return Classifier.load(folder, signing_key=signing_key)

@@ -37,11 +37,11 @@ class ClassicalModel(ABC):
         """Nothing to tokenise: words are counted so that the answer can say how long a text was."""
         return [Encoded(text, (), len(text.split()), truncated=False) for text in texts]
 
-    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:  # noqa: ARG002
+    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> NDArray[np.float32]:  # noqa: ARG002
         """Log-probabilities, so that temperature scaling means the same for every kind; `alone` makes no difference."""
         try:
-            probabilities = self._predict_proba([item.text for item in batch])
-        except Exception as error:  # scikit-learn and CatBoost raise types of their own
+            probabilities = self._predict_proba([item.read for item in batch])
+        except Exception as error:  # scikit-learn and CatBoost raise various types
             raise PredictionFailed(f"the classical pipeline failed on {len(batch)} texts: {error}") from error
         logits: NDArray[np.float32] = np.log(np.clip(probabilities, _TINY, 1.0)).astype(np.float32)
         return logits
@@ -57,9 +57,7 @@ class SklearnModel(ClassicalModel):
     def __init__(self, folder: Path, description: Description) -> None:
         path = folder / description.model_file
         self._pipeline = load_skops(path)
-        classes = [str(name) for name in getattr(self._pipeline, "classes_", ())]
-        if sorted(classes) == sorted(description.labels) and tuple(classes) != description.labels:
-            raise BundleDamaged(f"{path} has its classes in another order than {DESCRIPTION_FILE} its labels")
+        _check_classes(path, getattr(self._pipeline, "classes_", ()), description.labels)
 
     def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
         return np.asarray(self._pipeline.predict_proba(texts), dtype=np.float64)
@@ -86,10 +84,30 @@ class CatBoostModel(ClassicalModel):
             self._model.load_model(str(path))
         except CatBoostError as error:
             raise BundleDamaged(f"{path} is not a CatBoost model: {error}") from None
+        classes = list(self._model.classes_)
+        # Training numbers the classes by the place of their label.
+        if classes != list(range(len(description.labels))):
+            _check_classes(path, classes, description.labels)
 
     def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
         features = self._vectorizer.transform(texts)
         return np.asarray(self._model.predict_proba(features, thread_count=self._threads), dtype=np.float64)
+
+
+def _check_classes(path: Path, classes: Sequence[Any], labels: tuple[str, ...]) -> None:
+    """Raise BundleDamaged unless `classes` of the model in `path`, where it has any, are `labels` in their order.
+
+    Else each probability would be given to another label than it belongs to.
+    """
+    found = tuple(str(name) for name in classes)
+    if not found or found == labels:
+        return
+    if sorted(found) == sorted(labels):
+        raise BundleDamaged(f"{path} has its classes in another order than {DESCRIPTION_FILE} its labels")
+    shown = ", ".join(found[:5]) + (", …" if len(found) > 5 else "")
+    raise BundleDamaged(
+        f"{path} has {len(found)} classes ({shown}), which are not the labels in {DESCRIPTION_FILE}"
+    )
 
 
 def save_skops(estimator: Any, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from classifier.cleaning import TextCleaning
 from classifier.errors import BundleDamaged, BundleIncomplete, BundleVersionUnknown
 
 FORMAT_VERSION = 1
@@ -45,6 +46,10 @@ class Description(BaseModel):
     temperature: float = Field(default=1.0, gt=0)
     """Logits are divided by it before the softmax (calibration, Guo et al. 2017, arXiv:1706.04599)."""
 
+    clean: TextCleaning | None = None
+    """What is taken out of every text before the model reads it; None: nothing. Left out of the file where it is None,
+    so that a bundle without it is read by releases that do not know it."""
+
     candidate: str = ""
     """Name of the candidate in its experiment, for people: `minilm`, `tfidf_logreg`."""
 
@@ -65,7 +70,8 @@ class Description(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write `classifier.json` into `folder`."""
-        text = json.dumps(self.model_dump(), indent=2, ensure_ascii=False) + "\n"
+        fields = self.model_dump(exclude={"clean"} if self.clean is None else None)
+        text = json.dumps(fields, indent=2, ensure_ascii=False) + "\n"
         (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
 
     @classmethod

@@ -45,6 +45,8 @@ def read_golden(folder: Path) -> tuple[list[str], Probabilities, float]:
         raw = json.loads(path.read_text(encoding="utf-8"))
         texts = [row["text"] for row in raw["texts"]]
         probabilities = np.asarray([row["probabilities"] for row in raw["texts"]], dtype=np.float32)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it must hold at least one text")
         return texts, probabilities, float(raw["tolerance"])
     except FileNotFoundError:
         raise BundleIncomplete(f"{path} is missing") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import importlib.metadata
 import json
 import os
@@ -12,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import BundleDamaged, BundleIncomplete, BundleUntrusted
+from classifier.errors import BundleDamaged, BundleIncomplete
+from classifier.signing import ED25519, HMAC, SigningKeys, as_keys
 
 MANIFEST_FILE = "manifest.json"
 _LIBRARIES = (
@@ -57,13 +57,15 @@ def _processor_name() -> str:
     return platform.processor() or "unknown"
 
 
-def write_manifest(folder: Path, *, data: dict[str, Any], signing_key: str | None = None) -> dict[str, Any]:
+def write_manifest(
+    folder: Path, *, data: dict[str, Any], signing_key: str | SigningKeys | None = None
+) -> dict[str, Any]:
     """Seal a finished bundle: hash every file and write `manifest.json` last.
 
     Args:
         folder: the bundle; nothing in it may change afterwards.
         data: fingerprint of the training data and anything else that tells where the model came from (JSON).
-        signing_key: secret for the HMAC-SHA256 over the whole manifest; None leaves it unsigned.
+        signing_key: the keys that sign the whole manifest, or the secret of HMAC-SHA256; None leaves it unsigned.
 
     Returns:
         The manifest as written.
@@ -75,19 +77,24 @@ def write_manifest(folder: Path, *, data: dict[str, Any], signing_key: str | Non
         "libraries": library_versions(),
         "machine": machine_fingerprint(),
     }
-    manifest["hmac"] = _signature(manifest, signing_key) if signing_key else None
+    keys = as_keys(signing_key)
+    signatures = keys.sign(_signed_part(manifest)) if keys else {}
+    manifest |= {
+        HMAC: signatures.get(HMAC),
+        **({ED25519: signatures[ED25519]} if ED25519 in signatures else {}),
+    }
     text = json.dumps(manifest, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
     (folder / MANIFEST_FILE).write_text(text, encoding="utf-8")
     return manifest
 
 
-def verify_manifest(folder: Path, *, signing_key: str | None = None) -> dict[str, Any]:
+def verify_manifest(folder: Path, *, signing_key: str | SigningKeys | None = None) -> dict[str, Any]:
     """Check every file of a bundle against its manifest and return the manifest.
 
     Raises:
         BundleIncomplete: the manifest or a listed file is missing, or an unlisted file is present.
         BundleDamaged: the manifest is not valid, or a file's SHA-256 differs.
-        BundleUntrusted: `signing_key` is given and the manifest is unsigned or signed with another key.
+        BundleUntrusted: `signing_key` is given, and the manifest is signed by none of these keys.
     """
     path = folder / MANIFEST_FILE
     try:
@@ -98,8 +105,8 @@ def verify_manifest(folder: Path, *, signing_key: str | None = None) -> dict[str
     except (ValueError, KeyError, TypeError) as error:
         raise BundleDamaged(f"{path} is not a valid manifest: {error!r}") from None
 
-    if signing_key:
-        _check_signature(path, manifest, signing_key)
+    if keys := as_keys(signing_key):
+        keys.verify(_signed_part(manifest), manifest, str(path))
     present = set(_files_of(folder))
     if missing := sorted(set(listed) - present):
         raise BundleIncomplete(
@@ -126,17 +133,7 @@ def _files_of(folder: Path) -> list[str]:
     )
 
 
-def _signature(manifest: dict[str, Any], key: str) -> str:
-    unsigned = {name: value for name, value in manifest.items() if name != "hmac"}
-    message = json.dumps(unsigned, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
-    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
-
-
-def _check_signature(path: Path, manifest: dict[str, Any], key: str) -> None:
-    signature = manifest.get("hmac")
-    if not isinstance(signature, str):
-        raise BundleUntrusted(
-            f"{path} is not signed, and MODEL_SIGNING_KEY is set: train with the same key, or unset it"
-        )
-    if not hmac.compare_digest(signature, _signature(manifest, key)):
-        raise BundleUntrusted(f"{path} was signed with another key, or was changed after it was signed")
+def _signed_part(manifest: dict[str, Any]) -> bytes:
+    """The manifest without its signatures, as canonical JSON."""
+    unsigned = {name: value for name, value in manifest.items() if name not in (HMAC, ED25519)}
+    return json.dumps(unsigned, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

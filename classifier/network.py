@@ -39,6 +39,7 @@ class NetworkModel:
         self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         # A network without a stated maximum would read texts longer than its position table.
         self._max_length = description.max_length or 512
+        # Any token does: padded places are masked, and the export was shown to answer like the trained network.
         padding = [self._tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
         self._pad_id = next((token for token in padding if token is not None), 0)
 
@@ -56,9 +57,9 @@ class NetworkModel:
             encoded.append(Encoded(text, tuple(ids), tokens, truncated))
         return encoded
 
-    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:
+    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> NDArray[np.float32]:
         """One forward pass over the padded batch."""
-        session = self._session if alone else self._one_thread()
+        session = self._session if exclusive else self._one_thread()
         width = max(len(item.ids) for item in batch)
         ids = np.full((len(batch), width), self._pad_id, dtype=np.int64)
         mask = np.zeros((len(batch), width), dtype=np.int64)
@@ -68,7 +69,7 @@ class NetworkModel:
         feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         try:
             outputs = session.run(None, {name: feeds[name] for name in self._inputs})
-        except Exception as error:  # ONNX Runtime raises many types of its own, none of them public
+        except Exception as error:  # ONNX Runtime raises many types, none of them public
             raise PredictionFailed(
                 f"ONNX Runtime failed on {len(batch)} texts of up to {width} tokens: {error}"
             ) from error
@@ -94,7 +95,7 @@ def _load_tokenizer(path: Path) -> Tokenizer:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises bare Exception
         raise BundleDamaged(f"{path} is not a tokenizer: {error}") from None
-    # A tokenizer.json may carry padding and truncation of its own; here the batch decides.
+    # A tokenizer.json may set padding and truncation; here the batch decides.
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
@@ -106,7 +107,7 @@ def _load_session(path: Path, threads: int | None, device: Device) -> onnxruntim
     options = onnxruntime.SessionOptions()
     if threads:
         options.intra_op_num_threads = threads
-    # A thread that waits would else burn the core that tokenising, the HTTP face and other processes need.
+    # Waiting threads would else spin on the core that tokenising, HTTP and other processes need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     preferred = providers(device, onnxruntime.get_available_providers())
     try:

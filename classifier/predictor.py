@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,11 +13,12 @@ from classifier.batches import DEFAULT_BATCH_TOKENS, cut_batches
 from classifier.classical import CatBoostModel, SklearnModel
 from classifier.description import Description
 from classifier.device import Device
-from classifier.errors import GoldenMismatch, PredictionFailed
+from classifier.errors import GoldenMismatch, PredictionFailed, bundle_faults
 from classifier.golden import compare_golden, read_golden
 from classifier.manifest import verify_manifest
 from classifier.network import NetworkModel
 from classifier.runtime import Encoded, Model, Probabilities, softmax
+from classifier.signing import SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,17 @@ class Classifier:
     """
 
     def __init__(
-        self, description: Description, model: Model, *, folder: Path, manifest: dict[str, Any]
+        self,
+        description: Description,
+        model: Model,
+        *,
+        folder: Path,
+        manifest: dict[str, Any],
+        sealed_file: str | None = None,
     ) -> None:
         self.description = description
+        self.sealed_file = sealed_file or description.model_file
+        """The file that the bundle says is run, whose probabilities `golden.json` holds; this may be another one."""
         self.folder = folder
         self.manifest = manifest
         self._model = model
@@ -56,9 +65,10 @@ class Classifier:
         cls,
         folder: str | Path,
         *,
-        signing_key: str | None = None,
+        signing_key: str | SigningKeys | None = None,
         threads: int | None = None,
         verify: bool = True,
+        golden: bool = True,
         model_file: str | None = None,
         device: Device = "cpu",
     ) -> Classifier:
@@ -66,9 +76,10 @@ class Classifier:
 
         Args:
             folder: the bundle.
-            signing_key: refuse a bundle that is not signed with this key.
+            signing_key: refuse a bundle whose manifest is signed by none of these keys (a text: by this secret).
             threads: threads of one inference; None lets the runtime take every core.
             verify: False skips hashes and golden texts, for a bundle that is still being made.
+            golden: False leaves `check_golden` to the caller.
             model_file: another file of the bundle to run than its description says, such as `model.int8.onnx`.
             device: where a network computes; `auto`: on a GPU where ONNX Runtime can. Classical models have no choice.
 
@@ -77,15 +88,22 @@ class Classifier:
             DeviceMissing: `cuda` is asked for, and is not there.
         """
         folder = Path(folder)
-        manifest = verify_manifest(folder, signing_key=signing_key) if verify else {}
-        description = Description.read(folder)
-        if model_file is not None:
-            description = Description.model_validate({**description.model_dump(), "model_file": model_file})
-        classifier = cls(
-            description, _load_model(folder, description, threads, device), folder=folder, manifest=manifest
-        )
-        if verify:
-            classifier.check_golden()
+        with bundle_faults(folder):
+            manifest = verify_manifest(folder, signing_key=signing_key) if verify else {}
+            description = Description.read(folder)
+            sealed_file = description.model_file
+            if model_file is not None:
+                changed = {**description.model_dump(), "model_file": model_file}
+                description = Description.model_validate(changed)
+            classifier = cls(
+                description,
+                _load_model(folder, description, threads, device),
+                folder=folder,
+                manifest=manifest,
+                sealed_file=sealed_file,
+            )
+            if verify and golden:
+                classifier.check_golden()
         return classifier
 
     def beside(self, model_file: str, *, threads: int | None = None, device: Device = "cpu") -> Classifier:
@@ -101,6 +119,7 @@ class Classifier:
             _load_model(self.folder, description, threads, device),
             folder=self.folder,
             manifest=self.manifest,
+            sealed_file=self.sealed_file,
         )
 
     @property
@@ -123,15 +142,22 @@ class Classifier:
         return self.description.max_length
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Prepare texts, in order; tokenising leaves the interpreter lock free."""
-        return self._model.encode(texts)
+        """Prepare texts, in order, cleaned as the description says; tokenising leaves the interpreter lock free."""
+        cleaning = self.description.clean
+        if cleaning is None:
+            return self._model.encode(texts)
+        cleaned = [cleaning.apply(text) for text in texts]
+        return [
+            replace(item, text=text, cleaned=item.text)
+            for text, item in zip(texts, self._model.encode(cleaned), strict=True)
+        ]
 
-    def infer(self, batch: Sequence[Encoded], *, alone: bool = True) -> Probabilities:
+    def infer(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Probabilities:
         """Run one batch as it is, padded to its longest text; (n, labels) float32.
 
         Args:
             batch: what `encode` gave.
-            alone: whether it may use every thread; False for a batch that runs beside others.
+            exclusive: whether it may use every thread; False for a batch that runs beside others.
 
         Raises:
             PredictionFailed: the runtime could not run it, or gave something that is no logits of these labels.
@@ -139,7 +165,7 @@ class Classifier:
         expected = (len(batch), len(self.labels))
         if not batch:
             return np.zeros(expected, dtype=np.float32)
-        logits = self._model.logits(batch, alone=alone)
+        logits = self._model.logits(batch, exclusive=exclusive)
         if logits.shape != expected:
             raise PredictionFailed(
                 f"{self._model_path} gives outputs of shape {logits.shape} where {expected} (texts, labels) is due"

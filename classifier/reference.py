@@ -1,4 +1,4 @@
-"""`reference.parquet`: the held-out texts and what the model said of them, which monitoring compares with.
+"""`reference.parquet`: the held-out texts with the model's predictions, which monitoring compares with.
 
 One row a text. Columns: `text`, `label` (true), `predicted`, `confidence` (probability of `predicted`), `tokens`
 (of the whole text), `truncated`, and `p_<label>` for each label; where live texts were held out, also `origin`

@@ -17,12 +17,20 @@ class Encoded:
     """One text, ready to run."""
 
     text: str
+    """As it was sent."""
     ids: tuple[int, ...]
     """Token ids that the model reads, special tokens included; empty for a classical model."""
     tokens: int
     """Tokens of the whole text, before any cut (words, for a classical model)."""
     truncated: bool
     """Whether the model reads less than the whole text."""
+    cleaned: str | None = None
+    """What the model reads where the bundle's description cleans texts; None: `text`."""
+
+    @property
+    def read(self) -> str:
+        """The text as the model reads it."""
+        return self.text if self.cleaned is None else self.cleaned
 
     @property
     def cost(self) -> int:
@@ -42,7 +50,7 @@ class Model(Protocol):
         """Prepare texts, in order. Thread-safe."""
         ...
 
-    def logits(self, batch: Sequence[Encoded], *, alone: bool = True) -> NDArray[np.float32]:
+    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> NDArray[np.float32]:
         """Run one batch; (n, labels) float32 logits (log-probabilities, for a classical model). Thread-safe.
 
         Not `alone`, it keeps to the calling thread: others call at the same time, and a core that waits for another is

@@ -13,9 +13,11 @@ import os
 import secrets
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from stores.errors import ClusterUnavailable
@@ -24,7 +26,11 @@ from stores.telemetry import turn_telemetry_off
 _STORE_BYTES = 256 * 2**20
 """Memory of a local Ray for what is passed between processes; more goes to the disk."""
 
-_PATIENCE_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+_ANSWER_SECONDS = 8.0
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+"""What an HTTP/2 client sends first (RFC 9113, 3.4): the preface and an empty SETTINGS frame."""
+_FRAME_HEADER_BYTES, _SETTINGS_TYPE = 9, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,28 +98,50 @@ def is_local(address: str | None) -> bool:
 def check_ray(address: str | None) -> Any:
     """The module, if it is installed and something listens at `address`; cheap, so call it before other work.
 
+    A Ray that has stopped accepts connections all the same (its kernel does), and Ray's own client waits for it for
+    minutes. So it must begin to speak HTTP/2, on which its protocol runs, within a few seconds.
+
     Raises:
-        ClusterUnavailable: it is not, or nothing does. Ray itself goes on trying for more than ten minutes.
+        ClusterUnavailable: it is not installed, nothing listens, or what listens does not answer.
     """
     turn_telemetry_off()
     if is_local(address):
         _keep_to_this_machine()
-    try:
-        import ray
-    except ImportError:
-        raise ClusterUnavailable(
-            "Ray is not installed: install the extra, pip install 'champion[cluster]'"
-        ) from None
+    if find_spec("ray") is None:
+        raise ClusterUnavailable("Ray is not installed: install the extra, pip install 'champion[cluster]'")
     host, _, port = (address or "").rpartition(":")
     if host and port.isdigit():
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_SECONDS).close()
-        except OSError as error:
-            raise ClusterUnavailable(
-                f"no Ray listens at {address} ({error}): look at --ray-address and RAY_ADDRESS, "
-                "or start one there by `ray start --head`"
-            ) from None
+        _check_answers(host.strip("[]"), int(port), str(address))
+    import ray  # it takes seconds, and reads its token from the environment once
+
     return ray
+
+
+def _check_answers(host: str, port: int, address: str) -> None:
+    try:
+        connection = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
+    except OSError as error:
+        raise ClusterUnavailable(
+            f"no Ray listens at {address} ({error}): look at --ray-address and RAY_ADDRESS, "
+            "or start one there by `ray start --head`"
+        ) from None
+    with connection:
+        deadline, answer = time.monotonic() + _ANSWER_SECONDS, b""
+        try:
+            connection.sendall(_PREFACE)
+            while len(answer) < _FRAME_HEADER_BYTES:
+                connection.settimeout(max(0.01, deadline - time.monotonic()))
+                piece = connection.recv(_FRAME_HEADER_BYTES - len(answer))
+                if not piece:
+                    break
+                answer += piece
+        except OSError:  # a time-out, too
+            pass
+    if len(answer) < _FRAME_HEADER_BYTES or answer[3] != _SETTINGS_TYPE:
+        raise ClusterUnavailable(
+            f"what listens at {address} does not answer as Ray does: look at the head node (`ray status` there), "
+            "and at --ray-address and RAY_ADDRESS"
+        )
 
 
 def _keep_to_this_machine() -> None:

@@ -3,14 +3,9 @@
 `schema` has the tables, `store` writes and reads them, `migrations` makes them.
 """
 
-from stores.predictions.labels import FeedbackResult
-from stores.predictions.store import (
-    LabelledPrediction,
-    Outcome,
-    Prediction,
-    PredictionStore,
-    new_prediction_id,
-)
+from stores.predictions.records import LabelledPrediction, Outcome, Prediction, new_prediction_id
+from stores.predictions.store import PredictionStore
+from stores.predictions.writes import FeedbackResult
 
 __all__ = [
     "FeedbackResult",

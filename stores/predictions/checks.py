@@ -1,4 +1,4 @@
-"""What monitoring remembers from one check to the next: the checks themselves, and what each alert channel was told."""
+"""The history of monitoring: its checks, and the last alert sent to each channel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import Row, and_, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from stores.predictions.schema import alert_states, checks
@@ -33,15 +33,15 @@ class Check:
     retrained_at: float | None = None
     """When a retraining began because of this check."""
     retrain_status: int | None = None
-    """Exit status of that retraining; None while it runs, INTERRUPTED where whoever began it was told to end."""
-    slow_only: bool | None = None
+    """Exit status of that retraining; None while it runs, INTERRUPTED where the process that began it was stopped."""
+    latency_only: bool | None = None
     """Whether nothing but the service's latency is in breach; None: an older release, which did not look at it."""
     id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a channel knows of a model."""
+class ChannelState:
+    """The last message that was sent to an alert channel about a model."""
 
     status: str
     reasons: tuple[str, ...]
@@ -49,13 +49,13 @@ class Told:
 
 
 LOST_AFTER = 86400.0
-"""Seconds after which a retraining that has not told how it ended is taken to be lost: its process was killed."""
+"""Seconds after which a retraining without a recorded end counts as lost: its process was killed."""
 
 INTERRUPTED = 130
-"""Status of a retraining that was ended before it was done, as a shell calls it: it holds up no other."""
+"""Exit status of an interrupted retraining; it does not block another one."""
 
-NOTHING_TOLD = Told("ok", (), 0.0)
-"""A channel that never heard of a model takes it to be well."""
+NOTHING_SENT = ChannelState("ok", (), 0.0)
+"""State of a channel to which nothing was sent."""
 
 
 def holds_back(began: float | None, status: int | None, *, cooldown: float, now: float) -> bool:
@@ -94,14 +94,14 @@ class CheckLog:
         query = select(checks).where(checks.c.model_name == model_name)
         query = query.order_by(checks.c.checked_at.desc(), checks.c.id.desc()).limit(count)
         with self._store.reading() as connection:
-            return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
+            return [_check(row) for row in reversed(connection.execute(query).all())]
 
     def of_windows(self, since: float, model_name: str, *, limit: int | None = None) -> list[Check]:
         """Checks of a model's windows that end at `since` or later, the oldest window first; the last `limit`."""
         query = select(checks).where(checks.c.model_name == model_name, checks.c.until >= since)
         query = query.order_by(checks.c.until.desc(), checks.c.id.desc()).limit(limit)
         with self._store.reading() as connection:
-            return [Check(**row._mapping) for row in reversed(connection.execute(query).all())]
+            return [_check(row) for row in reversed(connection.execute(query).all())]
 
     def retrainings(self, model_name: str, *, limit: int = 100) -> list[Check]:
         """The last checks of a model that led to a retraining, the newest retraining first."""
@@ -109,12 +109,12 @@ class CheckLog:
         # By the order in which they were written: clocks are set back.
         query = query.order_by(checks.c.id.desc()).limit(limit)
         with self._store.reading() as connection:
-            return [Check(**row._mapping) for row in connection.execute(query)]
+            return [_check(row) for row in connection.execute(query)]
 
     def begin_retraining(self, check_id: int, model_name: str, *, cooldown: float, now: float) -> bool:
         """Note that a retraining begins, unless one of the model began within the last `cooldown` seconds, or runs.
 
-        Of several processes that ask at once, one is told True.
+        Of several processes that ask at once, one gets True.
         """
         with self._store.writing() as connection:
             # The model's rows are locked in one order, so that the second process sees what the first one noted.
@@ -134,28 +134,30 @@ class CheckLog:
 
     # -- alerts -------------------------------------------------------------------------------------------------
 
-    def claim_channel(self, model_name: str, channel: str, *, now: float, lease: float) -> Told | None:
-        """Take the right to send to a channel for `lease` seconds; what it was told last, or None: another has it."""
+    def claim_channel(
+        self, model_name: str, channel: str, *, now: float, lease: float
+    ) -> ChannelState | None:
+        """Claim a channel for `lease` seconds; returns its state, or None: another process has claimed it."""
         row = and_(alert_states.c.model_name == model_name, alert_states.c.channel == channel)
         with self._store.writing() as connection:
             found = connection.execute(select(alert_states).where(row).with_for_update()).first()
             if found is None:
-                nobody = {"status": NOTHING_TOLD.status, "reasons": [], "told_at": NOTHING_TOLD.at}
+                state = {"status": NOTHING_SENT.status, "reasons": [], "told_at": NOTHING_SENT.at}
                 try:
                     with connection.begin_nested():
                         connection.execute(
                             insert(alert_states).values(
-                                model_name=model_name, channel=channel, claimed_until=now + lease, **nobody
+                                model_name=model_name, channel=channel, claimed_until=now + lease, **state
                             )
                         )
                 except IntegrityError:  # another process was first
                     return None
-                return NOTHING_TOLD
-            # A claim beyond a lease from now was made before the clock was set back; its owner is long gone.
+                return NOTHING_SENT
+            # A claim beyond a lease from now was made before the clock was set back; its owner has ended.
             if now < found.claimed_until <= now + lease:
                 return None
             connection.execute(update(alert_states).where(row).values(claimed_until=now + lease))
-            return Told(found.status, tuple(found.reasons), found.told_at)
+            return ChannelState(found.status, tuple(found.reasons), found.told_at)
 
     def release_channel(
         self, model_name: str, channel: str, *, status: str, reasons: Sequence[str], at: float
@@ -165,3 +167,8 @@ class CheckLog:
         values = {"status": status, "reasons": list(reasons), "told_at": at, "claimed_until": 0.0}
         with self._store.writing() as connection:
             connection.execute(update(alert_states).where(row).values(**values))
+
+
+def _check(row: Row[Any]) -> Check:
+    """A row of `checks`; a column's key may differ from its name in the database."""
+    return Check(**{column.key: row._mapping[column] for column in checks.c})

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Select, and_, func, select
 
+from stores.predictions.filters import characters_each, label_in_force, of_sources, text_up_to
 from stores.predictions.schema import feedback, label_queue, predictions
 from stores.predictions.store import PredictionStore
+from stores.predictions.texts import MEASURED_CHARACTERS
+from stores.sources import TRAFFIC
+
+LIVE_CHARACTERS = 100_000
+"""Characters of a live text that are learned from; no model reads more."""
+_DIFFERENT = func.coalesce(predictions.c.text_hash, text_up_to(MEASURED_CHARACTERS))
+"""What tells texts apart without reading them whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +31,11 @@ class LabelledText:
     """When it was answered; seconds since the epoch, UTC."""
     weight: float = 1.0
     """How likely it belongs to an even sample of the traffic, at most 1: the label queue chose it so many times too
-    readily. 1 where no queue chose it: nobody knows how likely it was to be labelled."""
+    readily. 1 where no queue chose it: the probability of its label is unknown."""
     even_share: float = 1.0
     """Share of its batch of the queue that belongs to such a sample."""
+    cut: bool = False
+    """Whether the text is longer than what was read of it."""
 
 
 def labelled_texts(
@@ -34,18 +45,20 @@ def labelled_texts(
     *,
     model_name: str,
     per_label: int,
-    source: str = "live",
+    sources: Collection[str] = TRAFFIC,
 ) -> list[LabelledText]:
     """Labelled texts with `since` <= created_at < `until`, of every version of the model, newest first.
 
-    The newest `per_label` of each label are read, so that memory does not grow with the store. Redacted predictions
-    are left out: their text is gone. A prediction that several batches of the label queue chose has its weight from the
-    first, which no later batch changes.
+    Predictions of `sources` only, and labels that count for them (`stores.sources.label_sources`).
+
+    The newest `per_label` of each label are read, and at most LIVE_CHARACTERS of each text, so that memory does not
+    grow with the store or with its texts. Redacted predictions are left out: their text was removed. A prediction that
+    several batches of the label queue chose has its weight from the first, which no later batch changes.
 
     Raises:
         PredictionStoreError: the store cannot be read.
     """
-    rows = _rows(since, until, model_name, source).subquery("labelled")
+    rows = _rows(since, until, model_name, sources).subquery("labelled")
     newest = rows.c.created_at.desc(), rows.c.id.desc()
     place = func.row_number().over(partition_by=rows.c.label, order_by=newest).label("place")
     ranked = select(rows, place).subquery("ranked")
@@ -61,7 +74,6 @@ def labelled_texts(
     own = and_(label_queue.c.prediction_id == ranked.c.id, label_queue.c.batch == chosen.c.batch)
     query = (
         select(
-            ranked.c.text,
             ranked.c.label,
             ranked.c.created_at,
             func.coalesce(1.0 / label_queue.c.probability / batches.c.rarest, 1.0).label("weight"),
@@ -74,34 +86,66 @@ def labelled_texts(
         .where(ranked.c.place <= per_label)
     )
     with store.reading() as connection:
+        count = select(func.count()).select_from(ranked).where(ranked.c.place <= per_label)
+        characters = characters_each(int(connection.execute(count).scalar_one()), LIVE_CHARACTERS)
+        text = func.substr(predictions.c.text, 1, characters + 1).label("text")
+        query = query.add_columns(text).join(predictions, predictions.c.id == ranked.c.id)
         found = connection.execute(query.order_by(ranked.c.created_at.desc(), ranked.c.id.desc()))
-        return [LabelledText(**row._mapping) for row in found]
+        return [_up_to(characters, dict(row._mapping)) for row in found]
+
+
+def _up_to(characters: int, values: dict[str, Any]) -> LabelledText:
+    text = values.pop("text")
+    return LabelledText(text[:characters], cut=len(text) > characters, **values)
 
 
 def count_labelled_texts(
-    store: PredictionStore, since: float, until: float, *, model_name: str, source: str = "live"
+    store: PredictionStore,
+    since: float,
+    until: float,
+    *,
+    model_name: str,
+    sources: Collection[str] = TRAFFIC,
 ) -> int:
     """How many different texts `labelled_texts` could find; a text that was sent twice counts once.
 
     Raises:
         PredictionStoreError: the store cannot be read.
     """
-    rows = _rows(since, until, model_name, source).subquery("labelled")
+    rows = _rows(since, until, model_name, sources).subquery("labelled")
     with store.reading() as connection:
-        return int(connection.execute(select(func.count(rows.c.text.distinct()))).scalar_one())
+        return int(connection.execute(select(func.count(rows.c.different.distinct()))).scalar_one())
 
 
-def _rows(since: float, until: float, model_name: str, source: str) -> Select[Any]:
-    every = feedback.alias("every")
-    newest = select(func.max(every.c.id)).where(every.c.prediction_id == predictions.c.id).scalar_subquery()
+def count_labelled_without_text(
+    store: PredictionStore,
+    since: float,
+    until: float,
+    *,
+    model_name: str,
+    sources: Collection[str] = TRAFFIC,
+) -> int:
+    """How many labelled predictions cannot be learned from because their text was not stored, or was removed.
+
+    Raises:
+        PredictionStoreError: the store cannot be read.
+    """
+    rows = _rows(since, until, model_name, sources, readable=False).subquery("labelled")
+    with store.reading() as connection:
+        return int(connection.execute(select(func.count()).select_from(rows)).scalar_one())
+
+
+def _rows(
+    since: float, until: float, model_name: str, sources: Collection[str], *, readable: bool = True
+) -> Select[Any]:
     return (
-        select(predictions.c.id, predictions.c.text, predictions.c.created_at, feedback.c.label)
-        .select_from(predictions.join(feedback, feedback.c.id == newest))
+        select(predictions.c.id, predictions.c.created_at, feedback.c.label, _DIFFERENT.label("different"))
+        .select_from(predictions.join(feedback, feedback.c.id == label_in_force(sources)))
         .where(
             predictions.c.created_at >= since,
             predictions.c.created_at < until,
-            predictions.c.source == source,
+            *of_sources(sources),
             predictions.c.model_name == model_name,
-            predictions.c.redacted_at.is_(None),
+            predictions.c.redacted_at.is_(None) if readable else predictions.c.redacted_at.is_not(None),
         )
     )

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import func, insert, select
 
+from stores.predictions.filters import label_in_force, of_sources
 from stores.predictions.schema import feedback, label_batches, label_queue, predictions
 from stores.predictions.store import PredictionStore
+from stores.sources import TRAFFIC, label_sources
 
 _IDS_PER_QUERY = 500
 
@@ -84,10 +86,26 @@ class LabelQueue:
             if rows:
                 connection.execute(insert(label_queue), rows)
 
-    def progress(self, since: float, until: float, *, model_name: str, model_version: str) -> list[Progress]:
-        """The batches that were drawn from a window which overlaps this one, the oldest first."""
+    def progress(
+        self,
+        since: float,
+        until: float,
+        *,
+        model_name: str,
+        model_version: str,
+        sources: Collection[str] = TRAFFIC,
+    ) -> list[Progress]:
+        """The batches that were drawn from a window which overlaps this one, the oldest first.
+
+        A label counts if it counts for predictions of `sources`; here and in `outcomes`.
+        """
         labelled = (
-            select(feedback.c.id).where(feedback.c.prediction_id == label_queue.c.prediction_id).exists()
+            select(feedback.c.id)
+            .where(
+                feedback.c.prediction_id == label_queue.c.prediction_id,
+                feedback.c.source.in_(sorted(label_sources(sources))),
+            )
+            .exists()
         )
         query = (
             select(
@@ -112,12 +130,10 @@ class LabelQueue:
             for row in found
         ]
 
-    def outcomes(self, batches: Collection[str], since: float, until: float) -> list[QueuedOutcome]:
+    def outcomes(
+        self, batches: Collection[str], since: float, until: float, *, sources: Collection[str] = TRAFFIC
+    ) -> list[QueuedOutcome]:
         """What is known of the chosen predictions of these batches that stand in a window."""
-        every = feedback.alias("every")
-        newest = (
-            select(func.max(every.c.id)).where(every.c.prediction_id == predictions.c.id).scalar_subquery()
-        )
         query = (
             select(
                 label_queue.c.batch,
@@ -127,9 +143,10 @@ class LabelQueue:
                 feedback.c.label.label("true_label"),
             )
             .join(predictions, predictions.c.id == label_queue.c.prediction_id)
-            .join(feedback, feedback.c.id == newest)
+            .join(feedback, feedback.c.id == label_in_force(sources))
             .where(
                 label_queue.c.batch.in_(batches),
+                *of_sources(sources),
                 predictions.c.created_at >= since,
                 predictions.c.created_at < until,
             )

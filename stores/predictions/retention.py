@@ -1,4 +1,4 @@
-"""Forgetting: old predictions deleted, thinned out, or kept without their text; in batches, beside whoever writes."""
+"""Retention: old predictions are deleted, thinned out, or kept without their text, in batches beside other writers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from sqlalchemy import (
     update,
 )
 
+from stores.predictions.erasure import bury_contents
+from stores.predictions.records import RANDOM_DIGITS, random_digits
+from stores.predictions.redaction import KEYED_PREFIX
 from stores.predictions.schema import feedback, label_batches, label_queue, predictions
-from stores.predictions.store import RANDOM_DIGITS, PredictionStore, random_digits
+from stores.predictions.store import PredictionStore
 
 BATCH = 500
 """Predictions of one transaction: other writers wait for one at most."""
@@ -38,7 +41,7 @@ class Policy:
     keep_rows: int | None = None
     """Beyond so many, the oldest are deleted."""
     thin_before: float | None = None
-    """Of older predictions that nobody labelled or chose to be labelled, only a share is kept."""
+    """Share of older predictions that is kept, of those neither labelled nor queued for a label."""
     thin_to: float = 1.0
     """That share; the same ones at every call."""
     redact_before: float | None = None
@@ -58,7 +61,7 @@ class Forgotten:
 class Retention:
     """Forgetting in a prediction store. Every method raises PredictionStoreError when the database cannot.
 
-    Each batch is a transaction of its own: what was done before a failure stays done, and the next call goes on.
+    Each batch is a separate transaction: after a failure the next call continues.
     """
 
     def __init__(self, store: PredictionStore, policy: Policy) -> None:
@@ -128,7 +131,7 @@ class Retention:
 
     def _in_batches(self, rule: ColumnElement[bool], act: Callable[[Connection, Sequence[Any]], None]) -> int:
         met, reached = 0, float("-inf")
-        query = select(predictions.c.id, predictions.c.text, predictions.c.created_at).where(rule)
+        query = select(predictions.c.id, predictions.c.created_at).where(rule)
         query = query.order_by(predictions.c.created_at).limit(BATCH).with_for_update(skip_locked=True)
         while True:
             began = time.monotonic()
@@ -154,6 +157,7 @@ class Retention:
 
 
 def _delete(connection: Connection, rows: Sequence[Any]) -> None:
+    _bury_labelled(connection, rows)
     connection.execute(delete(predictions).where(predictions.c.id.in_([row.id for row in rows])))
 
 
@@ -161,7 +165,16 @@ def _redact(
     connection: Connection, rows: Sequence[Any], replacement: Callable[[str], str], now: float
 ) -> None:
     statement = update(predictions).where(predictions.c.id == bindparam("row"))
-    connection.execute(
-        statement.values(text=bindparam("left"), redacted_at=now),
-        [{"row": row.id, "left": replacement(row.text)} for row in rows],
-    )
+    statement = statement.values(text=bindparam("left"), text_hash=bindparam("hash"), redacted_at=now)
+    _bury_labelled(connection, rows)
+    for row in rows:  # one text in memory at a time: they may be large
+        text = connection.execute(select(predictions.c.text).where(predictions.c.id == row.id)).scalar_one()
+        left = replacement(text)
+        values = {"row": row.id, "left": left, "hash": left.removeprefix(KEYED_PREFIX) or None}
+        connection.execute(statement, values)
+
+
+def _bury_labelled(connection: Connection, rows: Sequence[Any]) -> None:
+    """Note the texts that a training may have learned from: those with a label."""
+    labelled = select(feedback.c.prediction_id).where(feedback.c.prediction_id.in_([row.id for row in rows]))
+    bury_contents(connection, list(connection.execute(labelled.distinct()).scalars()), time.time())

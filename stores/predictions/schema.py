@@ -19,6 +19,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 REQUEST_ID_LENGTH = 64
+KEY_NAME_LENGTH = 64
 
 # Times are seconds since the epoch, UTC, as floats: one type that SQLite and PostgreSQL keep alike.
 
@@ -28,7 +29,7 @@ predictions = Table(
     Column("id", String(32), primary_key=True),
     Column("created_at", Float(53), nullable=False),
     Column("request_id", String(REQUEST_ID_LENGTH)),
-    Column("source", String(32), nullable=False),
+    Column("source", String(32), nullable=False),  # where the request came from: stores.sources
     Column("model_name", String(256), nullable=False),
     Column("model_version", String(64), nullable=False),
     Column("model_alias", String(64)),
@@ -40,8 +41,14 @@ predictions = Table(
     Column("truncated", Boolean, nullable=False),
     Column("redacted_at", Float(53)),  # since then `text` holds nothing, or a hash; the features stay
     Column("seconds", Float(53)),  # how long the service took to compute the answer
+    Column("key_name", String(KEY_NAME_LENGTH)),  # name of the API key that asked; NULL: no key
+    Column("text_form", String(16)),  # full, redacted, hash or none; NULL: full, written by an older release
+    Column("text_hash", String(64)),  # finds the text for an erasure; NULL: not kept
+    Column("features", JSON(none_as_null=True)),  # what monitoring measures of a text that is not stored
     Index("ix_predictions_created_at", "created_at"),
-    Index("ix_predictions_model", "model_name", "model_version", "created_at"),
+    # Windows are of one model and some sources; mostly of one version, and the others are few.
+    Index("ix_predictions_model", "model_name", "source", "created_at", "model_version"),
+    Index("ix_predictions_text_hash", "text_hash"),
 )
 
 # Every label that was ever given; the newest of a prediction is the one in force.
@@ -53,6 +60,7 @@ feedback = Table(
     Column("label", String(256), nullable=False),
     Column("source", String(32), nullable=False),
     Column("created_at", Float(53), nullable=False),
+    Column("key_name", String(KEY_NAME_LENGTH)),  # name of the API key that gave the label
     Index("ix_feedback_prediction", "prediction_id", "id"),
     Index("ix_feedback_created_at", "created_at"),
 )
@@ -75,7 +83,7 @@ checks = Table(
     Column("labelled", Integer, nullable=False),
     Column("retrained_at", Float(53)),  # when a retraining began because of this check
     Column("retrain_status", Integer),  # how it ended
-    Column("slow_only", Boolean),  # nothing but the service's latency is in breach
+    Column("latency_only", Boolean),  # only the signal `service_latency` is in breach
     Index("ix_checks_model", "model_name", "checked_at"),
 )
 
@@ -114,4 +122,22 @@ label_queue = Table(
     Column("probability", Float(53), nullable=False),
     Column("reason", String(16), nullable=False),
     Index("ix_label_queue_prediction", "prediction_id"),
+)
+
+# What was erased, so that it is not written again from elsewhere: ids of predictions, and keyed hashes of texts.
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("kind", String(8), primary_key=True),  # id or text
+    Column("value", String(64), primary_key=True),
+    Column("erased_at", Float(53), nullable=False),
+)
+
+# Keys that every process of this store shares; made by the migration.
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(128), nullable=False),
+    Column("created_at", Float(53), nullable=False),
 )

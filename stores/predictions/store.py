@@ -3,83 +3,45 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from typing import Any
 
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, Select, create_engine, event, func, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, Select, Table, func, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DataError
 
-from stores.errors import PredictionStoreError
-from stores.predictions.appending import Appender
-from stores.predictions.labels import FeedbackResult, Labelling
-from stores.predictions.migrate import migrate
-from stores.predictions.schema import REQUEST_ID_LENGTH, feedback, predictions
-from stores.predictions.storable import storable
+from stores.errors import PredictionStoreReplaced
+from stores.predictions.connections import (
+    Limits,
+    check_files,
+    deadline,
+    forget_files,
+    migrate,
+    new_engine,
+    translated,
+)
+from stores.predictions.filters import characters_each, label_in_force, of_sources, text_up_to
+from stores.predictions.records import (
+    RANDOM_DIGITS,
+    LabelledPrediction,
+    Outcome,
+    Prediction,
+    columns_of,
+    random_digits,
+)
+from stores.predictions.schema import feedback, predictions
+from stores.predictions.schema import secrets as stored_secrets
+from stores.predictions.texts import storable
+from stores.predictions.tombstones import erased_ids, store_key
+from stores.predictions.writes import Appender, FeedbackResult, Labelling
+from stores.settings import PredictionSettings
+from stores.sources import API, TRAFFIC
 
-_RANDOM_DIGITS_FROM, RANDOM_DIGITS = 17, 8
-"""Where the random part of an id stands (from 1, as SQL counts), and how much of it is looked at."""
-random_digits = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, RANDOM_DIGITS)
-"""Luck that a prediction was born with: no request pattern can bias what is chosen by it."""
-
-
-def new_prediction_id() -> str:
-    """A new id of 32 hexadecimal digits; ids sort by the time they were made, which keeps the index compact."""
-    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answered text."""
-
-    text: str
-    label: str
-    score: float
-    scores: Mapping[str, float]
-    """Label → probability, for all labels."""
-    tokens: int
-    truncated: bool
-    model_name: str
-    model_version: str
-    model_alias: str | None = None
-    request_id: str | None = None
-    source: str = "live"
-    """`live` traffic, or a name of its own for traffic that monitoring should not count."""
-    id: str = field(default_factory=new_prediction_id)
-    created_at: float = field(default_factory=time.time)
-    """Seconds since the epoch, UTC."""
-    seconds: float | None = None
-    """From the moment the request was read until its answer was computed; None: nobody measured it, or the answer was
-    known already."""
-
-
-_FIELDS = tuple(column.name for column in fields(Prediction))
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledPrediction(Prediction):
-    """A prediction as it is read: with the label that is true, as far as anybody has said."""
-
-    true_label: str | None = None
-    labelled_at: float | None = None
-    redacted_at: float | None = None
-    """Since when `text` is gone, by the retention policy; None: it is there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Predictions of one label whose truth is known and the same: one cell of a confusion table."""
-
-    label: str
-    """What was predicted."""
-    true_label: str
-    count: int
-    mean_lag: float
-    """Seconds between prediction and label, on average."""
+_IDS_PER_QUERY = 500
 
 
 class PredictionStore:
@@ -87,28 +49,40 @@ class PredictionStore:
 
     Usage::
 
-        store = PredictionStore.open(PredictionSettings().url)
+        store = PredictionStore.open(PredictionSettings())
         store.add([Prediction(...)])
         store.add_feedback({prediction_id: "sport"})
 
     Every method raises PredictionStoreError when the database cannot do what was asked; then nothing was written.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, limits: Limits | None = None) -> None:
         self.engine = engine
-        self._appender = Appender(engine)
+        self._limits = limits or Limits()
+        self._appender = Appender(engine, self._limits)
+        self._reopening = threading.Lock()
+        self._replaced = False
 
     @classmethod
-    def open(cls, url: str) -> PredictionStore:
-        """Connect, and bring the schema up to date; safe when several processes start at once."""
-        with _translated(url):
-            engine = _engine(url)
+    def open(cls, address: str | PredictionSettings, limits: Limits | None = None) -> PredictionStore:
+        """Connect, and bring the schema up to date; safe when several processes start at once.
+
+        Args:
+            address: SQLAlchemy's, or the settings.
+            limits: how long to wait for the database; None: those of a command.
+        """
+        if isinstance(address, str):
+            url, limits = address, limits or Limits()
+        else:
+            url, limits = address.url, limits or Limits.of_command(address)
+        with translated(url):
+            engine = new_engine(url, limits)
             try:
-                migrate(engine)
+                migrate(engine, limits)
             except BaseException:
                 engine.dispose()
                 raise
-        return cls(engine)
+        return cls(engine, limits)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -121,13 +95,49 @@ class PredictionStore:
         """Commit predictions in one transaction: all of them or none."""
         if not rows:
             return
-        values = [_columns(row) for row in rows]
-        with _translated(self.engine.url):
+        values = [columns_of(row) for row in rows]
+        with self._guarded():
             self._appender.append(values)
 
+    def add_missing(self, rows: Sequence[Prediction]) -> list[Prediction]:
+        """Commit the rows whose id is not there yet, in order, but for those that were erased meanwhile.
+
+        Returns:
+            Rows that the database refuses whatever is done, such as a value that is too long for its column.
+        """
+        with self.writing() as connection:
+            erased = erased_ids(connection, rows)
+            wanted = [columns_of(row) for row in rows if row.id not in erased]
+            try:
+                with connection.begin_nested():
+                    _insert_missing(connection, wanted)
+                return []
+            except DataError:
+                refused = []
+                for values in wanted:
+                    try:
+                        with connection.begin_nested():
+                            _insert_missing(connection, [values])
+                    except DataError:
+                        refused.append(values["id"])
+                return [row for row in rows if row.id in refused]
+
+    def probe(self) -> None:
+        """Write and commit one small value: whether predictions could be kept now."""
+        with self.writing() as connection:
+            values = {"value": secrets.token_hex(8), "created_at": time.time()}
+            row = _insert(connection, stored_secrets).values(name="probe", **values)
+            connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=values))
+
+    def hash_key(self) -> str:
+        """The key for hashes of texts that every process of this store shares."""
+        with self.reading() as connection:
+            return store_key(connection)
+
     @contextmanager
-    def labelling(self, ids: Iterable[str]) -> Iterator[Labelling]:
-        """The predictions with these ids, held still while it is decided whether to label them.
+    def labelling(self, ids: Iterable[str], *, of_key: str | None = None) -> Iterator[Labelling]:
+        """The predictions with these ids, held still while it is decided whether to label them. With `of_key`, only
+        those that were made with the API key of that name.
 
         Usage::
 
@@ -138,18 +148,27 @@ class PredictionStore:
         What is given is committed at the end; an exception on the way leaves nothing written.
         """
         with self.writing() as connection:
-            yield Labelling(connection, ids)
+            yield Labelling(connection, ids, of_key=of_key)
 
     def add_feedback(
-        self, labels: Mapping[str, str], *, source: str = "api", at: float | None = None
+        self,
+        labels: Mapping[str, str],
+        *,
+        source: str = API,
+        key_name: str | None = None,
+        of_key: str | None = None,
+        at: float | None = None,
     ) -> FeedbackResult:
         """Note the true labels of predictions, by id, in one transaction.
 
-        A label that is already in force is accepted and not written again; another label replaces it, and both
-        stay in the history.
+        `key_name` is the API key that gives them. With `of_key`, predictions that were not made with the key of that
+        name are unknown.
+
+        A label that is already in force, and that the same source gave, is accepted and not written again; another
+        label replaces it, and both stay in the history.
         """
-        with self.labelling(labels) as rows:
-            rows.give(labels, source=source, at=at)
+        with self.labelling(labels, of_key=of_key) as rows:
+            rows.give(labels, source=source, key_name=key_name, at=at)
             known = rows.known
         return FeedbackResult(accepted=len(known), unknown=[id_ for id_ in labels if id_ not in known])
 
@@ -163,6 +182,23 @@ class PredictionStore:
             row = connection.execute(_labelled().where(predictions.c.id == prediction_id)).first()
         return LabelledPrediction(**row._mapping) if row else None
 
+    def labels_of(self, ids: Collection[str], *, of_key: str | None = None) -> dict[str, frozenset[str]]:
+        """Prediction id → the labels that its model can give; unknown ids are missing. No text is read.
+
+        With `of_key`, predictions that were not made with the API key of that name are missing, too.
+        """
+        found: dict[str, frozenset[str]] = {}
+        wanted = sorted(id_ for id_ in ids if storable(id_) == id_)
+        with self.reading() as connection:
+            for start in range(0, len(wanted), _IDS_PER_QUERY):
+                query = select(predictions.c.id, predictions.c.scores).where(
+                    predictions.c.id.in_(wanted[start : start + _IDS_PER_QUERY])
+                )
+                if of_key is not None:
+                    query = query.where(predictions.c.key_name == of_key)
+                found.update((row.id, frozenset(row.scores)) for row in connection.execute(query))
+        return found
+
     def window(
         self,
         since: float,
@@ -170,11 +206,18 @@ class PredictionStore:
         *,
         model_name: str | None = None,
         model_version: str | None = None,
-        source: str = "live",
+        sources: Collection[str] | None = TRAFFIC,
         limit: int | None = None,
+        characters: int | None = None,
     ) -> list[LabelledPrediction]:
-        """Predictions with `since` <= created_at < `until`, newest first, with the label in force of each."""
-        query = _labelled().where(*_within(since, until, model_name, model_version, source))
+        """Predictions with `since` <= created_at < `until`, newest first, with the label in force of each.
+
+        Here and below `sources` are those of the predictions; the labels that count for them are those of
+        `stores.sources.label_sources`. None: every prediction, and every label. `characters`: of each text that are
+        read; None: all.
+        """
+        within = _within(since, until, model_name, model_version, sources)
+        query = _labelled(sources, characters=characters).where(*within)
         query = query.order_by(predictions.c.created_at.desc(), predictions.c.id.desc()).limit(limit)
         with self.reading() as connection:
             return [LabelledPrediction(**row._mapping) for row in connection.execute(query)]
@@ -186,19 +229,33 @@ class PredictionStore:
         *,
         model_name: str | None = None,
         model_version: str | None = None,
-        source: str = "live",
+        sources: Collection[str] | None = TRAFFIC,
     ) -> int:
         """How many predictions `window` would find without a limit."""
         query = select(func.count()).select_from(predictions)
-        query = query.where(*_within(since, until, model_name, model_version, source))
+        query = query.where(*_within(since, until, model_name, model_version, sources))
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def count_readable(self, since: float, until: float, *, model_name: str, model_version: str) -> int:
-        """How many live predictions `sample` chooses from: those whose text is still there."""
+    def oldest(self) -> float | None:
+        """When the oldest prediction was answered; None: there is none."""
+        with self.reading() as connection:
+            found = connection.execute(select(func.min(predictions.c.created_at))).scalar_one()
+        return None if found is None else float(found)
+
+    def count_readable(
+        self,
+        since: float,
+        until: float,
+        *,
+        model_name: str,
+        model_version: str,
+        sources: Collection[str] | None = TRAFFIC,
+    ) -> int:
+        """How many predictions `sample` chooses from: those whose text is still there."""
         query = select(func.count()).select_from(predictions)
         query = query.where(
-            *_within(since, until, model_name, model_version, "live"), predictions.c.redacted_at.is_(None)
+            *_within(since, until, model_name, model_version, sources), predictions.c.redacted_at.is_(None)
         )
         with self.reading() as connection:
             return int(connection.execute(query).scalar_one())
@@ -211,22 +268,25 @@ class PredictionStore:
         size: int,
         model_name: str | None = None,
         model_version: str | None = None,
-        source: str = "live",
+        sources: Collection[str] | None = TRAFFIC,
         redacted: bool = False,
     ) -> list[LabelledPrediction]:
         """At most `size` predictions of a window, spread evenly over it; the same ones at every call. Redacted ones,
         whose text is gone, stand among them only where they are asked for.
 
+        Of each text at most MEASURED_CHARACTERS are read, and fewer where all of them would have more than
+        READ_CHARACTERS (`stores.predictions.filters`).
+
         Ids end in random digits: the smallest of them are a sample that no request pattern can bias, and that the
         database finds without handing out the rest.
         """
-        wanted = _within(since, until, model_name, model_version, source)
+        wanted = _within(since, until, model_name, model_version, sources)
         if not redacted:
             wanted.append(predictions.c.redacted_at.is_(None))
         with self.reading() as connection:
             counted = select(func.count()).select_from(predictions).where(*wanted)
             found = int(connection.execute(counted).scalar_one())
-        query = _labelled().where(*wanted)
+        query = _labelled(sources, characters=characters_each(min(size, found))).where(*wanted)
         if found > 2 * size:  # sort a few more than are needed, not all
             bound = int(16**RANDOM_DIGITS * 1.5 * size / found)
             query = query.where(random_digits <= f"{bound:0{RANDOM_DIGITS}x}")
@@ -241,10 +301,14 @@ class PredictionStore:
         *,
         model_name: str | None = None,
         model_version: str | None = None,
-        source: str = "live",
+        sources: Collection[str] | None = TRAFFIC,
     ) -> list[Outcome]:
         """The confusion table of a window's labelled predictions, counted by the database."""
-        rows = _labelled().where(*_within(since, until, model_name, model_version, source)).subquery("rows")
+        rows = (
+            _labelled(sources, characters=0)
+            .where(*_within(since, until, model_name, model_version, sources))
+            .subquery("rows")
+        )
         query = (
             select(
                 rows.c.label,
@@ -274,95 +338,77 @@ class PredictionStore:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes; for the other files of this package."""
-        with _translated(self.engine.url), self.engine.connect() as connection:
+        with self._guarded(), self.engine.connect() as connection:
             connection = connection.execution_options(write=True)
-            with connection.begin():
+            with self._deadline(connection), connection.begin():
                 yield connection
+            check_files(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that reads; for the other files of this package."""
-        with _translated(self.engine.url), self.engine.connect() as connection:
+        with self._guarded(), self.engine.connect() as connection, self._deadline(connection):
             yield connection
 
+    @contextmanager
+    def _deadline(self, connection: Connection) -> Iterator[None]:
+        # Longer than the server's own limit, whose message says more.
+        with deadline(connection.connection.dbapi_connection, self._limits.statement + self._limits.connect):
+            yield
 
-def _columns(row: Prediction) -> dict[str, Any]:
-    # Not `asdict`: it copies the scores value by value, and took half of an insert's time.
-    values = {name: getattr(row, name) for name in _FIELDS} | {"scores": dict(row.scores)}
-    values["text"] = storable(row.text)
-    if row.request_id is not None:  # a client may choose it
-        values["request_id"] = storable(row.request_id)[:REQUEST_ID_LENGTH]
-    return values
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Errors as those of this package; after a file was replaced, the next call opens what is there now."""
+        with translated(self.engine.url):
+            if self._replaced:
+                with self._reopening:
+                    if self._replaced:
+                        self.close()
+                        forget_files(self.engine)
+                        migrate(self.engine, self._limits)
+                        self._replaced = False
+            try:
+                yield
+            except PredictionStoreReplaced:
+                self._replaced = True
+                raise
 
 
-def _labelled() -> Select[Any]:
-    # Looked up prediction by prediction in the index, so that the cost is the window's, not the history's.
-    every = feedback.alias("every")
-    newest = select(func.max(every.c.id)).where(every.c.prediction_id == predictions.c.id).scalar_subquery()
+def _insert_missing(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    connection.execute(_insert(connection, predictions).on_conflict_do_nothing(index_elements=["id"]), rows)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    return (postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
+
+
+def _labelled(sources: Collection[str] | None = None, *, characters: int | None = None) -> Select[Any]:
+    columns = [
+        column if characters is None or column.name != "text" else text_up_to(characters).label("text")
+        for column in predictions.c
+    ]
     return select(
-        predictions, feedback.c.label.label("true_label"), feedback.c.created_at.label("labelled_at")
-    ).select_from(predictions.outerjoin(feedback, feedback.c.id == newest))
+        *columns, feedback.c.label.label("true_label"), feedback.c.created_at.label("labelled_at")
+    ).select_from(predictions.outerjoin(feedback, feedback.c.id == label_in_force(sources)))
 
 
 def _within(
-    since: float, until: float, model_name: str | None, model_version: str | None, source: str
+    since: float,
+    until: float,
+    model_name: str | None,
+    model_version: str | None,
+    sources: Collection[str] | None,
 ) -> list[Any]:
     conditions = [
         predictions.c.created_at >= since,
         predictions.c.created_at < until,
-        predictions.c.source == source,
+        *of_sources(sources),
     ]
     if model_name is not None:
         conditions.append(predictions.c.model_name == model_name)
     if model_version is not None:
         conditions.append(predictions.c.model_version == model_version)
     return conditions
-
-
-def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=5, hide_parameters=True)
-    engine = create_engine(
-        url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
-    )
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's own BEGIN, below
-        cursor = connection.cursor()
-        # WAL: readers never wait for the writer. NORMAL: a killed process loses nothing that was committed.
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A write transaction takes its lock at once: upgrading a read lock later fails without waiting.
-        immediate = connection.get_execution_options().get("write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return engine
-
-
-@contextmanager
-def _translated(url: URL | str) -> Iterator[None]:
-    try:
-        yield
-    except ArgumentError:
-        # The address itself is wrong; it is not repeated, for it may hold a password.
-        raise PredictionStoreError(
-            "PREDICTIONS_URL is not an SQLAlchemy address such as postgresql://user@host/database"
-        ) from None
-    except SQLAlchemyError as error:
-        # Not str(error): it repeats the statement.
-        reason = str(getattr(error, "orig", None) or type(error).__name__)
-        raise PredictionStoreError(f"the prediction store at {_shown(url)} failed: {reason}") from error
-    except (CommandError, OSError, ImportError) as error:  # a schema newer than this code, a folder, a driver
-        raise PredictionStoreError(
-            f"the prediction store at {_shown(url)} cannot be opened: {error}"
-        ) from error
-
-
-def _shown(url: URL | str) -> str:
-    return make_url(url).render_as_string(hide_password=True)

@@ -1,4 +1,4 @@
-"""Runs migrations on the connection that `stores.predictions.migrate` hands over."""
+"""Runs migrations on the connection that `stores.predictions.connections` hands over."""
 
 from alembic import context
 

@@ -6,12 +6,17 @@ import json
 import logging
 from datetime import UTC, datetime
 
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
+"""Attributes of a record that no `extra=` of ours set."""
+
 
 class JsonFormatter(logging.Formatter):
-    """`{"at", "level", …, "event", …}`; what `extra={"fields": {…}}` holds stands beside them.
+    """Format a record as `{"at", "level", …, "event", …}`, followed by the fields of `extra=`.
+
+    `extra={"fields": {…}}` may hold any name, `extra={…}` any that is not an attribute of a log record.
 
     Args:
-        also: what else of the record stands in each line, by its attribute: `logger="name"`.
+        also: further attributes of the record to write, by the name of the field: `logger="name"`.
     """
 
     def __init__(self, **also: str) -> None:
@@ -26,6 +31,7 @@ class JsonFormatter(logging.Formatter):
             **{name: getattr(record, attribute) for name, attribute in self._also.items()},
             "event": record.getMessage(),
         }
+        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -1,0 +1,54 @@
+"""What is computed from a text: the form that databases can store, hashes, and features.
+
+Hashes are SHA-256, and a keyed hash of it from which a short text cannot be guessed without the key. Features are for
+predictions whose text is not stored: they are defined as Evidently's descriptors TextLength, WordCount, SentenceCount
+and NonLetterCharacterPercentage, and a test of monitoring compares the two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """`text` as every database can keep it: NUL and lone surrogates, which JSON may carry, become U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _NOT_STORABLE.sub("\ufffd", text)
+
+
+def sha256_of_text(text: str) -> str:
+    """SHA-256 of a text in UTF-8, in hexadecimal; of the form in which databases can keep it."""
+    return hashlib.sha256(storable(text).encode()).hexdigest()
+
+
+def keyed_hash(digest: str, key: str) -> str:
+    """The keyed hash of a text whose SHA-256 is `digest`."""
+    return hmac.new(key.encode(), digest.encode(), hashlib.sha256).hexdigest()
+
+
+TEXT_FEATURES = ("text_length", "word_count", "sentence_count", "non_letters", "capitals")
+"""Characters; words of Latin letters; sentences; percentage of characters that are no letters, and of capitals."""
+
+MEASURED_CHARACTERS = 20_000
+"""Characters of a text that are measured, by monitoring too: its cost is bounded by it."""
+
+_NO_WORD = re.compile(r"[^a-zA-Z ]+")
+_SENTENCE_END = re.compile(r"(?<!\w\.\w.)(?<![A-Z][a-z]\.)(?<=\.|\?)\s")
+
+
+def text_features(text: str) -> dict[str, float]:
+    """The features of the first MEASURED_CHARACTERS characters of `text`."""
+    text = text[:MEASURED_CHARACTERS] or " "
+    letters = sum(map(str.isalpha, text))
+    return {
+        "text_length": float(len(text)),
+        "word_count": float(len(_NO_WORD.sub("", text).split())),
+        "sentence_count": float(max(1, len(_SENTENCE_END.split(text)))),
+        "non_letters": 100 * (len(text) - letters - text.count(" ")) / len(text),
+        "capitals": 100 * sum(map(str.isupper, text)) / len(text),
+    }

@@ -1,1 +1,1 @@
-"""A candidate becomes the champion: data → candidates → finetuning → evaluation → export → gate."""
+"""Train, compare, evaluate and register text classifiers: data, candidates, evaluation, gate, registration."""

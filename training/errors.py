@@ -1,18 +1,20 @@
-"""Everything this room can raise, besides what its data, the bundle and the stores raise.
+"""Exceptions of training; those of data, bundles and stores are defined there.
 
 TrainingError
- ├── ExperimentInvalid     the experiment file, or a --set, says something that cannot be
+ ├── ExperimentInvalid     the experiment file, or a --set, says something invalid
  ├── WeightsMissing        the weights that a network starts from cannot be loaded
+ ├── WeightsUnsuitable     the weights do not fit their tokenizer, the texts, or what is asked of them
  ├── ParityError           the exported network does not compute what the trained one does
  ├── NetworkUnreadable     the torch network cannot be read back from an ONNX file
  ├── TeacherUnusable       there is no such teacher, or it cannot teach these labels
  ├── NotFinite             a loss or a gradient is no longer a number
- ├── OutOfMemory           not even one text at once fits into memory
+ ├── OutOfMemory           not even a batch of one text fits into memory
  ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
- ├── SearchUnavailable     the database of a search's trials does not answer, or not to everybody
+ ├── SearchUnavailable     the database of a search's trials does not answer, or not to every process
  ├── SearchFailed          a search has not one complete trial
  ├── NoCandidateLeft       every candidate that may win has failed
- └── EvaluationRefused     a model cannot be evaluated on the given texts
+ ├── EvaluationRefused     a model cannot be evaluated on the given texts
+ └── PromotionRefused      a version has other labels than the champion, or the gate refused it
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ class ExperimentInvalid(TrainingError):
 
 class WeightsMissing(TrainingError):
     """The weights that a network starts from cannot be loaded."""
+
+
+class WeightsUnsuitable(TrainingError):
+    """Weights, tokenizer, texts and configuration do not fit together; training would go wrong unnoticed."""
 
 
 class ParityError(TrainingError):
@@ -47,7 +53,7 @@ class NotFinite(TrainingError):
 
 
 class OutOfMemory(TrainingError):
-    """Memory does not suffice for one text at once."""
+    """Not even a batch of one text fits into memory."""
 
 
 class CheckpointRefused(TrainingError):
@@ -55,7 +61,7 @@ class CheckpointRefused(TrainingError):
 
 
 class SearchUnavailable(TrainingError):
-    """The database that keeps a search's trials does not answer, or is one that not everybody can reach."""
+    """The database that keeps a search's trials does not answer, or is not reachable from every process."""
 
 
 class SearchFailed(TrainingError):
@@ -68,3 +74,7 @@ class NoCandidateLeft(TrainingError):
 
 class EvaluationRefused(TrainingError):
     """A model cannot be evaluated: it, or the texts, are not what they must be."""
+
+
+class PromotionRefused(TrainingError):
+    """A version has other labels than the champion, or the gate refused it; `--force` promotes it all the same."""

@@ -1,11 +1,4 @@
-"""The log of training: `var/logs/training.log`, one JSON object a line, with time, level, event and fields.
-
-Usage::
-
-    log = logging.getLogger(__name__)
-    with log_to_file(TrainingSettings()):
-        log.info("candidate_started", extra=fields(candidate="minilm"))
-"""
+"""The log of training (`var/logs/training.log`, one JSON object per line) and the progress bar."""
 
 from __future__ import annotations
 
@@ -18,8 +11,17 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from filelock import FileLock
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
-from stores.json_logs import JsonFormatter
+from stores.logging import JsonFormatter
 from training.settings import TrainingSettings
 
 _ROOM = "training"
@@ -44,7 +46,7 @@ class SharedFileHandler(RotatingFileHandler):
     def _is_current(self, stream: TextIO) -> bool:
         try:
             return os.path.samestat(Path(self.baseFilename).stat(), os.fstat(stream.fileno()))
-        except OSError:  # renamed by another process, and nobody has written since
+        except OSError:  # renamed by another process and not written since
             return False
 
 
@@ -63,7 +65,7 @@ def log_to_file(settings: TrainingSettings) -> Iterator[Path]:
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(settings.training_log_level)
-    logger.propagate = False  # the console has words of its own
+    logger.propagate = False  # the console has its own output
     try:
         yield path
     except Exception as error:
@@ -73,3 +75,16 @@ def log_to_file(settings: TrainingSettings) -> Iterator[Path]:
         logger.removeHandler(handler)
         handler.close()
         logger.level, logger.propagate = before
+
+
+def training_progress(console: Console) -> Progress:
+    """A bar for each task: what, how much of it, for how long, and how long still."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    )

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock
+from pydantic import SecretStr
 
-from stores.settings import SigningSettings, VarSettings
+from stores.settings import SigningSettings, VarSettings, database_address
+from training.errors import SearchUnavailable
 
 
 class TrainingSettings(VarSettings):
@@ -20,16 +22,24 @@ class TrainingSettings(VarSettings):
 
     search_url: str | None = None
     """SQLAlchemy address where searches keep their trials, so that several processes share one. Unset: SQLite under
-    VAR_DIR, for processes of one machine; PostgreSQL, in a database of its own: `postgresql://user@host/search`."""
+    VAR_DIR, for processes of one machine; PostgreSQL, in a separate database: `postgresql://user@host/search`."""
+
+    search_password: SecretStr | None = None
+    """Password of that database's server, as it is. One in SEARCH_URL must be URL-encoded instead."""
 
     @property
     def search_address(self) -> str:
-        """The address in force, with the driver that is installed."""
+        """The address in force, with the driver that is installed and the password.
+
+        Raises:
+            SearchUnavailable: the address has more than one @, so that a part of the password would be taken for the
+                host and be shown in messages.
+        """
         url = self.search_url or f"sqlite:///{self.root / 'search.db'}"
-        for prefix in ("postgresql://", "postgres://"):
-            if url.startswith(prefix):
-                return "postgresql+psycopg://" + url.removeprefix(prefix)
-        return url
+        try:
+            return database_address(url, self.search_password, setting="SEARCH")
+        except ValueError as error:
+            raise SearchUnavailable(str(error)) from None
 
     @property
     def reports(self) -> Path:
@@ -50,7 +60,7 @@ class TrainingSettings(VarSettings):
     def checkpoint_key(self) -> str:
         """Secret for the HMAC of checkpoints and histories: MODEL_SIGNING_KEY, or else one drawn for this VAR_DIR.
 
-        So a checkpoint that was changed, or made elsewhere, is noticed even where nobody has set a key.
+        So a checkpoint that was changed, or made elsewhere, is noticed even without a configured key.
         """
         if key := SigningSettings().key:
             return key

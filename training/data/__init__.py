@@ -1,8 +1,4 @@
-"""Data to learn from: a source becomes texts with labels, divided into parts that do not leak into one another.
-
-The story in file names: `config` says what is wanted; `bbc`, `files` and `hub` read `rows`; `loading` counts what is
-unusable; `duplicates` finds copies; `splitting` shares out by `quotas`; `parts`, `report` and `pictures` are what comes
-of it.
+"""Data loading and splitting: a source becomes labelled texts, divided into parts without leaks between them.
 
 Usage::
 
@@ -13,26 +9,40 @@ Usage::
 """
 
 from training.data.config import DataConfig, SplitConfig
-from training.data.errors import ClassTooSmall, ColumnNotFound, DataError, DataRefused, SourceNotFound
-from training.data.loading import LoadedData, RowCounts, load_data
-from training.data.parts import Part, Splits
-from training.data.pictures import write_data_pictures
-from training.data.report import DataReport
-from training.data.splitting import split_data
+from training.data.dataset import LoadedData, Part, RowCounts, SourceRow
+from training.data.errors import (
+    ClassTooSmall,
+    ColumnAmbiguous,
+    ColumnNotFound,
+    DataError,
+    DataRefused,
+    NotOneValue,
+    SourceNotFound,
+)
+from training.data.labels import LabelVariants, label_variants
+from training.data.loading import load_data
+from training.data.plots import write_data_pictures
+from training.data.split import split_data
+from training.data.splits import DataReport, Splits
 
 __all__ = [
     "ClassTooSmall",
+    "ColumnAmbiguous",
     "ColumnNotFound",
     "DataConfig",
     "DataError",
     "DataRefused",
     "DataReport",
+    "LabelVariants",
     "LoadedData",
+    "NotOneValue",
     "Part",
     "RowCounts",
     "SourceNotFound",
+    "SourceRow",
     "SplitConfig",
     "Splits",
+    "label_variants",
     "load_data",
     "split_data",
     "write_data_pictures",

@@ -1,116 +1,59 @@
-"""`load_data`: a source becomes usable texts with labels, and every row that is not usable is counted."""
+"""`load_data`: read a source into usable labelled texts, and count the rows that cannot be used."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from training.data.bbc import bbc_rows
-from training.data.bins import binned
-from training.data.config import PACKAGED, DataConfig
-from training.data.duplicates import conflicting_copies, drop_exact
+from training.data.config import PACKAGED, DataConfig, LiveConfig, binned
+from training.data.dataset import EXAMPLES, LiveTexts, LoadedData, Part, RowCounts, SourceRow
+from training.data.deduplication import conflicting_copies, drop_exact
 from training.data.errors import DataRefused
-from training.data.files import file_rows, is_file_source
-from training.data.hub import hub_rows
-from training.data.live.config import LiveConfig
-from training.data.live.reading import LiveTexts, choose_live, file_live_rows, from_store, stored_rows
-from training.data.parts import Part
-from training.data.quotas import subsample
-from training.data.rows import Row
+from training.data.labels import is_list, label_variants, same_numbers, shown, trimmed, whole_number
+from training.data.live import (
+    cleaned_rows,
+    file_live_rows,
+    from_store,
+    select_live,
+    stored_rows,
+    stored_without_text,
+    without_erased,
+)
+from training.data.readers import FileRows, bbc_rows, file_rows, hub_rows, is_file_source
+from training.data.rows import Columns, Row
+from training.data.sampling import subsample
 
-_EXAMPLES = 5
-
-
-@dataclass
-class RowCounts:
-    """What became of the rows of a source."""
-
-    read: int = 0
-    empty: int = 0
-    """No text."""
-    unlabelled: int = 0
-    """A text, and no label, or one that belongs to no class of `label_bins`."""
-    unreadable: int = 0
-    """Wrong number of columns, broken JSON, or not in the encoding."""
-    recoded: int = 0
-    """Not UTF-8, read as Latin-1; used."""
-    exact_duplicates: int = 0
-    """The same text with the same label again; the first is kept."""
-    conflicting_labels: int = 0
-    """Copies of a text that stands with different labels; none is kept."""
-    left_out: int = 0
-    """Usable, but beyond the limit."""
-    examples: dict[str, list[int]] = field(default_factory=dict)
-    """Reason → numbers of the first few rows refused for it."""
-
-    @property
-    def refused(self) -> int:
-        """Rows that cannot be used whatever the configuration."""
-        return self.empty + self.unlabelled + self.unreadable
-
-    def reasons(self) -> str:
-        """The refusals in words: `3 empty (rows 4, 9, 12), 1 unreadable (row 7)`."""
-        said = []
-        for reason in ("empty", "unlabelled", "unreadable"):
-            if count := getattr(self, reason):
-                numbers = self.examples[reason]
-                shown = ", ".join(str(number) for number in numbers) + (", …" if count > len(numbers) else "")
-                said.append(f"{count} {reason} ({'row' if count == 1 else 'rows'} {shown})")
-        return ", ".join(said)
+_MOST_LISTS = 0.5
+"""Share of labels that look like lists from which on they are taken for lists."""
 
 
-@dataclass(frozen=True)
-class LoadedData:
-    """Usable texts of a source, each once, in the order of the source."""
-
-    source: str
-    part: Part
-    counts: RowCounts
-    conflicts: dict[str, dict[str, int]] = field(default_factory=dict)
-    """A few of the texts that were dropped because their copies have different labels → label → copies."""
-    live: LiveTexts | None = None
-    """Labelled live texts beside them; None: none were asked for."""
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts."""
-        return self.part.texts
-
-    @property
-    def labels(self) -> list[str]:
-        """The label of each text."""
-        return self.part.labels
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-
-def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> LoadedData:
+def load_data(
+    config: DataConfig, seed: int, *, cache: Path | None = None, fewest_labels: int = 2
+) -> LoadedData:
     """Read a source, refuse it if too much of it is unusable, and drop exact duplicates and conflicting labels.
 
     Args:
         config: the source and its columns.
         seed: decides which texts stay when `config.limit` is set; nothing else here is left to chance.
         cache: where downloads from the hub are kept; None: under `VAR_DIR`.
+        fewest_labels: different labels that there must be; 1 where texts are only to be evaluated.
 
     Raises:
-        SourceNotFound, ColumnNotFound: it cannot be read.
-        DataRefused: too many unusable rows, or fewer than two labels.
+        SourceNotFound, ColumnNotFound, ColumnAmbiguous: it cannot be read.
+        NotOneValue: a text or a label is a list or an object.
+        DataRefused: too many unusable rows, labels that are lists, or fewer than two labels.
         PredictionStoreError: live texts are asked for, and the prediction store cannot be read.
     """
     counts = RowCounts()
-    usable = list(_usable(_rows(config, cache), config, counts))
-    if counts.read == 0:
-        raise DataRefused(f"{config.source} has no rows")
-    if counts.refused > config.max_refused * counts.read:
-        raise DataRefused(
-            f"{config.source}: {counts.refused} of {counts.read} rows are unusable, more than data.max_refused="
-            f"{config.max_refused:g} allows: {counts.reasons()}"
-        )
-    part, counts.exact_duplicates, counts.conflicting_labels = drop_exact(usable)
+    source = _rows(config, cache)
+    rows, columns = _labelled(_usable(source, config, counts), config, counts)
+    if isinstance(source, FileRows):
+        counts.notes, counts.lines = source.notes, source.lines
+    part, counts.exact_duplicates, counts.conflicting_labels = drop_exact(rows)
     labels = sorted(set(part.labels))
-    if len(labels) < 2:
+    if len(labels) < max(1, fewest_labels):
         found = f"one label only, {labels[0]!r}" if labels else "no text with a label that can be used"
         raise DataRefused(f"{config.source} has {found}: a classifier needs two labels or more")
     if config.limit is not None and config.limit < len(part):
@@ -118,16 +61,88 @@ def load_data(config: DataConfig, seed: int, *, cache: Path | None = None) -> Lo
         counts.left_out = len(part) - len(kept)
         part = part.rows(kept)
     live = _live(config.live, config, part) if config.live else None
-    return LoadedData(config.source, part, counts, conflicting_copies(usable, config.checks.examples), live)
+    return LoadedData(
+        config.source, part, counts, conflicting_copies(rows, config.checks.examples), live, columns
+    )
+
+
+def _labelled(usable: Iterable[Row], config: DataConfig, counts: RowCounts) -> tuple[Part, Columns | None]:
+    """The usable rows with their labels as they are learned, and the columns that they come from.
+
+    Raises:
+        DataRefused: too many rows are unusable, or labels are lists.
+    """
+    found = list(usable)
+    if counts.read == 0:
+        raise DataRefused(f"{config.source} has no rows")
+    damaged = counts.empty + counts.cleaned_away + counts.unreadable
+    for count, key, limit in (
+        (damaged, "max_refused", config.max_refused),
+        (counts.unlabelled, "max_unlabelled", config.max_unlabelled),
+    ):
+        if count > limit * counts.read:
+            what = "unusable" if key == "max_refused" else "unlabelled"
+            raise DataRefused(
+                f"{config.source}: {count} of {counts.read} rows are {what}, more than data.{key}={limit:g} allows: "
+                f"{counts.reasons()}"
+            )
+    labels = [row.label for row in found]
+    _refuse_lists(labels, found, config)
+    kept = _kept_spellings(labels, config)
+    rows_of = Counter(labels)
+    for spelling, label in kept.items():
+        spellings = counts.joined_labels.setdefault(label, {label: rows_of[label]})
+        spellings[spelling] = rows_of[spelling]
+    part = Part(
+        [row.text for row in found],
+        [kept.get(label, label) for label in labels],
+        source_rows=[SourceRow(row.number, row.id, row.original) for row in found],
+    )
+    return part, next((row.columns for row in found if row.columns), None)
+
+
+def _refuse_lists(labels: Sequence[str], rows: Sequence[Row], config: DataConfig) -> None:
+    """Raise DataRefused where most labels are lists that were written as text."""
+    lists = {label for label in set(labels) if is_list(label) and label not in config.label_names.values()}
+    first = next((row for row in rows if row.label in lists), None)
+    count = sum(label in lists for label in labels)
+    if first is not None and count > _MOST_LISTS * len(labels):
+        raise DataRefused(
+            f"{config.source}: {count} of {len(labels)} labels are lists, such as {shown(first.label)} in row "
+            f"{first.number}; one label per text is needed: make a column that holds it, and name it with "
+            "data.label_column"
+        )
+
+
+def _kept_spellings(labels: Sequence[str], config: DataConfig) -> dict[str, str]:
+    """Label → the label that it is joined to."""
+    numbers = same_numbers(labels)
+    if not config.join_label_variants:
+        return numbers
+    groups = label_variants(numbers.get(label, label) for label in labels)
+    joined = {spelling: group.kept for group in groups for spelling in group.spellings}
+    named = {label: joined.get(number, number) for label, number in numbers.items()}
+    return {label: kept for label, kept in (joined | named).items() if label != kept}
 
 
 def _live(live: LiveConfig, config: DataConfig, source: Part) -> LiveTexts:
+    without_text = 0
     if from_store(live):
-        rows = stored_rows(live)
+        rows, without_text = stored_rows(live), stored_without_text(live)
         read = len(rows)
+        if not rows and without_text:
+            raise DataRefused(
+                f"data.live: there are no live texts to learn from: the texts of all {without_text} labelled "
+                "predictions are not stored (STORE_TEXT), or deleted by the retention policy. Leave data.live out, or "
+                "store texts"
+            )
     else:
         rows, read = file_live_rows(file_rows(DataConfig(source=live.source, encoding=config.encoding)))
-    return choose_live(rows, source, live.per_class, read)
+        rows = without_erased(rows)
+    rows = cleaned_rows(rows, config.clean)
+    found = select_live(rows, source, live.per_class, read)
+    found.counts.without_text = without_text
+    return found
 
 
 def read_texts(config: DataConfig, *, cache: Path | None = None) -> list[str]:
@@ -137,9 +152,11 @@ def read_texts(config: DataConfig, *, cache: Path | None = None) -> list[str]:
         SourceNotFound, ColumnNotFound: it cannot be read.
     """
     if config.label_column is None and config.text_columns:
-        # Texts that nobody labelled need no column of labels.
+        # Unlabelled texts need no label column.
         config = config.model_copy(update={"label_column": config.text_columns[0]})
-    texts = (row.text.strip() for row in _rows(config, cache) if not row.unreadable)
+    texts = (
+        config.clean.apply(row.text.strip()).strip() for row in _rows(config, cache) if not row.unreadable
+    )
     return [text for text in texts if text]
 
 
@@ -151,23 +168,40 @@ def _rows(config: DataConfig, cache: Path | None) -> Iterable[Row]:
     return hub_rows(config, cache)
 
 
-def _usable(rows: Iterable[Row], config: DataConfig, counts: RowCounts) -> Iterator[tuple[str, str]]:
+def _usable(rows: Iterable[Row], config: DataConfig, counts: RowCounts) -> Iterator[Row]:
+    """Rows with a text and a label, the label as `config` names it; all others are counted by reason."""
+    missing = Counter[str]()
     for row in rows:
         counts.read += 1
-        text, label = row.text.strip(), row.label.strip()
-        if config.label_bins:
-            label = binned(label, config.label_bins) or ""
+        original, label = row.text.strip(), trimmed(row.label)
+        text = config.clean.apply(original).strip()
         if row.unreadable:
             reason = "unreadable"
-        elif not text:
+            if row.problem:
+                counts.problems[row.problem] = counts.problems.get(row.problem, 0) + 1
+        elif not trimmed(original):
             reason = "empty"
-        elif not label:
+        elif not trimmed(text):
+            reason = "cleaned_away"
+        elif not (known := _class_of(label, config)):
             reason = "unlabelled"
+            missing.update([label] if label in config.missing_labels else [])
         else:
             counts.recoded += row.recoded
-            yield text, config.label_names.get(label, label)
+            yield replace(row, text=text, label=known, original=original if original != text else None)
             continue
         setattr(counts, reason, getattr(counts, reason) + 1)
         examples = counts.examples.setdefault(reason, [])
-        if len(examples) < _EXAMPLES:
+        if len(examples) < EXAMPLES:
             examples.append(row.number)
+    counts.missing_labels = dict(missing.most_common())
+
+
+def _class_of(label: str, config: DataConfig) -> str:
+    """The class of a source label; empty if it has none."""
+    if config.label_bins:
+        label = binned(label, config.label_bins) or ""
+    for spelling in (label, whole_number(label)):
+        if spelling in config.label_names:
+            return config.label_names[spelling]
+    return "" if label in config.missing_labels else label

@@ -1,4 +1,4 @@
-"""What a student network minimises: its distance to the true labels, to what the teacher says, and to how."""
+"""The distillation loss: distance to the true labels and to the teacher's outputs, hidden states and attention."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from training.distillation.config import DistilledConfig
+from training.models.config import DistilledConfig
 
 Batch = Mapping[str, Tensor]
 """`input_ids` and `attention_mask`, (texts, tokens), `labels`, (texts), and what else the network reads."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a teacher tells of one batch."""
+class TeacherOutput:
+    """Outputs of a teacher for one batch."""
 
     logits: Tensor
     """(texts, labels)."""
@@ -43,12 +43,12 @@ class LiveTeacher:
             network.set_attn_implementation("eager")
 
     @torch.no_grad()
-    def __call__(self, batch: Batch) -> Told:
+    def __call__(self, batch: Batch) -> TeacherOutput:
         """Its answer, and its states where the student's layers are to come out."""
         self.network.to(batch["input_ids"].device)  # type: ignore[arg-type, unused-ignore]
         read = {name: tensor for name, tensor in batch.items() if name != "labels"}
         said = self.network(**read, output_hidden_states=True, output_attentions=self.attentions)
-        return Told(
+        return TeacherOutput(
             said.logits,
             [said.hidden_states[state] for state in self._states],
             # The layer whose output the student's layer gives is the one that looked last.
@@ -66,62 +66,62 @@ class RememberedTeacher:
             for ids, row in zip(encoded, logits, strict=True)
         }
 
-    def __call__(self, batch: Batch) -> Told:
+    def __call__(self, batch: Batch) -> TeacherOutput:
         """Its answer."""
         rows = [
             self._told[tuple(ids[mask.bool()].tolist())]
             for ids, mask in zip(batch["input_ids"].cpu(), batch["attention_mask"].cpu(), strict=True)
         ]
-        return Told(torch.stack(rows).to(batch["input_ids"].device))
+        return TeacherOutput(torch.stack(rows).to(batch["input_ids"].device))
 
 
 class Objective:
     """The student's loss on one batch.
 
     The prediction loss is the mean of cross-entropy with the true labels and of the divergence from the teacher's soft
-    labels, times softness² so that its gradients keep their size (Hinton et al. 2015, arXiv:1503.02531). Hidden states
-    are compared by mean squared difference over all real tokens (Jiao et al. 2019, arXiv:1909.10351), attention by its
-    Kullback-Leibler divergence (Wang et al. 2020, arXiv:2002.10957).
+    labels, times temperature² so that its gradients keep their size (Hinton et al. 2015, arXiv:1503.02531). Hidden
+    states are compared by mean squared difference over all real tokens (Jiao et al. 2019, arXiv:1909.10351), attention
+    by its Kullback-Leibler divergence (Wang et al. 2020, arXiv:2002.10957).
     """
 
-    def __init__(self, config: DistilledConfig, teacher: Callable[[Batch], Told]) -> None:
+    def __init__(self, config: DistilledConfig, teacher: Callable[[Batch], TeacherOutput]) -> None:
         self.config, self.teacher = config, teacher
 
     def __call__(self, student: PreTrainedModel, batch: Batch) -> tuple[Tensor, Any]:
         """The loss, a scalar, and the student's output."""
-        told = self.teacher(batch)
+        output = self.teacher(batch)
         read = {name: tensor for name, tensor in batch.items() if name != "labels"}
         said = student(
-            **read, output_hidden_states=bool(told.hidden_states), output_attentions=bool(told.attentions)
+            **read, output_hidden_states=bool(output.hidden_states), output_attentions=bool(output.attentions)
         )
         loss = prediction_loss(
-            said.logits, told.logits, batch["labels"],
-            true_labels=self.config.true_labels, softness=self.config.softness,
+            said.logits, output.logits, batch["labels"],
+            true_labels=self.config.true_labels, temperature=self.config.temperature,
         )  # fmt: skip
         mask = batch["attention_mask"]
-        if told.hidden_states:
+        if output.hidden_states:
             loss = loss + self.config.hidden_weight * hidden_loss(
-                said.hidden_states, told.hidden_states, mask
+                said.hidden_states, output.hidden_states, mask
             )
-        if told.attentions:
+        if output.attentions:
             loss = loss + self.config.attention_weight * attention_loss(
-                said.attentions, told.attentions, mask
+                said.attentions, output.attentions, mask
             )
         return loss, said
 
 
 def prediction_loss(
-    student: Tensor, teacher: Tensor, truth: Tensor, *, true_labels: float, softness: float
+    student: Tensor, teacher: Tensor, truth: Tensor, *, true_labels: float, temperature: float
 ) -> Tensor:
     """Of logits (texts, labels) against the teacher's and the n positions `truth`, in the share `true_labels`."""
     soft = functional.kl_div(
-        functional.log_softmax(student / softness, dim=-1),
-        functional.log_softmax(teacher / softness, dim=-1),
+        functional.log_softmax(student / temperature, dim=-1),
+        functional.log_softmax(teacher / temperature, dim=-1),
         reduction="batchmean",
         log_target=True,
     )
     hard = functional.cross_entropy(student, truth)
-    return true_labels * hard + (1 - true_labels) * softness**2 * soft
+    return true_labels * hard + (1 - true_labels) * temperature**2 * soft
 
 
 def hidden_loss(student: Sequence[Tensor], teacher: Sequence[Tensor], mask: Tensor) -> Tensor:

@@ -1,32 +1,31 @@
-"""The teacher: the champion, another version, a bundle's folder, or an earlier candidate, ready to be asked."""
+"""Teachers: the champion, another version, a bundle folder, or an earlier candidate, ready for inference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from classifier import BundleError, Classifier
-from classifier.description import DESCRIPTION_FILE
 from classifier.precision import FLOAT32_FILE
 from classifier.runtime import softmax
-from stores.errors import ModelNotRegistered
-from stores.models import ModelRegistry
+from stores.bundles import find_bundle, find_version, registry_of
+from stores.errors import BadModelReference, ModelNotRegistered, NotABundle
+from stores.model_ref import ModelRef
+from stores.registry import ModelRegistry
 from stores.settings import SigningSettings, TrackingSettings
-from training.candidates.trained import Workplace
 from training.data import Splits
-from training.distillation.config import CHAMPION
 from training.errors import NetworkUnreadable, TeacherUnusable
+from training.models.result import TrainingContext
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from training.experiment import Experiment
+    from training.experiment.schema import Experiment
 
 _PROBES, _TOLERANCE = 16, 1e-3
 
@@ -46,11 +45,11 @@ class Teacher:
     knows_the_data: bool
     """Whether it learned from the same training part, so that it has seen none of the texts held out here."""
 
-    def soft_labels(self, texts: Sequence[str], *, softness: float = 1.0) -> NDArray[np.float64]:
-        """Its probabilities of `texts` at the temperature `softness`, calibration aside; (n, labels)."""
+    def soft_labels(self, texts: Sequence[str], *, temperature: float = 1.0) -> NDArray[np.float64]:
+        """Its probabilities of `texts` at the temperature `temperature`, calibration aside; (n, labels)."""
         found = self.classifier.predict(texts)[:, list(self.order)].astype(np.float64)
-        # p^T, normalised, undoes the calibration; p^(1/softness) softens.
-        powers = np.clip(found, 1e-12, 1.0) ** (self.classifier.description.temperature / softness)
+        # p^T, normalised, undoes the calibration; p^(1/temperature) softens.
+        powers = np.clip(found, 1e-12, 1.0) ** (self.classifier.description.temperature / temperature)
         soft: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return soft
 
@@ -65,7 +64,7 @@ class Teacher:
         """
         if self.classifier.description.kind != "onnx":
             return None
-        from training.architecture import read_network
+        from training.export.read_back import read_network
 
         path = self.classifier.folder / FLOAT32_FILE
         try:
@@ -83,8 +82,8 @@ class Teacher:
 
     def _check_same(self, network: PreTrainedModel) -> None:
         """Raise TeacherUnusable unless `network` answers as the bundle's float32 file does."""
-        from training.architecture import read_tokenizer
-        from training.export import torch_probabilities
+        from training.export.onnx import torch_probabilities
+        from training.export.read_back import read_tokenizer
 
         folder, description = self.classifier.folder, self.classifier.description
         served = Classifier.load(folder, verify=False, model_file=FLOAT32_FILE).predict(self.probes)
@@ -114,14 +113,14 @@ class Teacher:
         return said
 
 
-def find_teacher(wanted: str, splits: Splits, workplace: Workplace) -> Teacher:
+def find_teacher(wanted: str, splits: Splits, context: TrainingContext) -> Teacher:
     """The teacher called `wanted`, for the labels of `splits`.
 
     Raises:
         TeacherUnusable: there is none, it cannot be run, or it knows other labels.
         RegistryUnavailable: MLflow does not answer.
     """
-    name, classifier, own = _find(wanted, workplace)
+    name, classifier, own = _find(wanted, context)
     if sorted(classifier.labels) != sorted(splits.labels):
         raise TeacherUnusable(
             f"the teacher ({name}) knows the labels {', '.join(classifier.labels)}; the data has "
@@ -139,47 +138,50 @@ def find_teacher(wanted: str, splits: Splits, workplace: Workplace) -> Teacher:
 
 
 def pinned_teachers(experiment: Experiment, registry: ModelRegistry) -> Experiment:
-    """`experiment` with the champion's version number wherever a teacher is `champion`.
+    """`experiment` with a version's number wherever a teacher is named by an alias.
 
     Else what a student learned before the champion changed would pass for what it would learn now. Where there is no
-    champion, it stays as it is.
+    such version, it stays as it is.
     """
-    students = {
-        name: config
-        for name, config in experiment.candidates.items()
-        if getattr(config, "teacher", None) == CHAMPION and CHAMPION not in experiment.candidates
-    }
-    if not students:
+    pinned = {}
+    for name, config in experiment.candidates.items():
+        teacher = getattr(config, "teacher", None)
+        if teacher is None or teacher in experiment.candidates:
+            continue
+        try:
+            reference = ModelRef.parse(teacher)
+            if reference.alias is None and not reference.latest:
+                continue
+            found = find_version(reference, registry_of(reference, registry.settings))
+        except (BadModelReference, ModelNotRegistered):  # said when the student is trained
+            continue
+        version = f"models:/{found.name}/{found.version}" if reference.name else found.version
+        pinned[name] = config.model_copy(update={"teacher": version})
+    if not pinned:
         return experiment
-    try:
-        version = registry.by_alias(CHAMPION).version
-    except ModelNotRegistered:
-        return experiment
-    pinned = {name: config.model_copy(update={"teacher": str(version)}) for name, config in students.items()}
     return experiment.model_copy(update={"candidates": {**experiment.candidates, **pinned}})
 
 
-def _find(wanted: str, workplace: Workplace) -> tuple[str, Classifier, bool]:
+def _find(wanted: str, context: TrainingContext) -> tuple[str, Classifier, bool]:
     """Name, classifier, and whether it is a candidate of this very run."""
-    sibling = workplace.siblings.get(wanted, workplace.scratch.parent / wanted / "bundle")
-    if wanted != workplace.name and (sibling / DESCRIPTION_FILE).is_file():
+    if wanted != context.name and wanted in context.siblings:
+        sibling = context.siblings[wanted]
+        if sibling is None:  # not looked for elsewhere: a folder or a version of this name is another model
+            raise TeacherUnusable(f"the candidate {wanted!r}, which is to teach, comes later or has failed")
         return f"candidate {wanted}", Classifier.load(sibling, verify=False), True
-    key = SigningSettings().key
     try:
-        if Path(wanted).is_dir():
-            return f"bundle {Path(wanted).name}", Classifier.load(wanted, signing_key=key), False
-        registry = workplace.registry or ModelRegistry(TrackingSettings())
-        if wanted == CHAMPION:
-            registered = registry.by_alias(CHAMPION)
-            name = f"champion, version {registered.version}"
-        elif wanted.isdigit():
-            registered = registry.by_version(wanted)
-            name = f"version {wanted}"
-        else:
-            raise TeacherUnusable(
-                f"there is no teacher {wanted!r}: it is `champion`, a version's number, a bundle's folder, or a "
-                "candidate that stands before the student in the experiment and has not failed"
-            )
-        return name, Classifier.load(registry.fetch(registered), signing_key=key), False
-    except (BundleError, ModelNotRegistered) as error:
+        reference = ModelRef.parse(wanted)
+    except BadModelReference as error:
+        raise TeacherUnusable(
+            f"there is no teacher {wanted!r}: no candidate of that name comes before the student, and {error}"
+        ) from None
+    try:
+        tracking = context.registry.settings if context.registry else TrackingSettings()
+        found = find_bundle(reference, tracking, SigningSettings().keys, registry=context.registry)
+        classifier = Classifier.load(found.folder, signing_key=found.manifest_keys)
+    except (BundleError, ModelNotRegistered, NotABundle) as error:
         raise TeacherUnusable(f"the teacher {wanted!r} cannot be had: {error}") from None
+    if reference.folder is not None:
+        return found.title, classifier, False
+    prefix = f"{reference.alias}, " if reference.alias else ""
+    return f"{prefix}version {found.model.version}", classifier, False

@@ -1,26 +1,33 @@
-"""Checkpoints that can be trusted: sealed when they are whole, signed with the machine that made them.
-
-A checkpoint is a folder that transformers' Trainer wrote (weights, optimiser, schedule, random generators, its state)
-and `manifest.json`, written last: the SHA-256 of every file, the machine's fingerprint, library versions, what training
-it belongs to, and an HMAC over all of it. One without a manifest was broken off while it was written, and is dropped.
-"""
+"""Checkpoints with an HMAC, and the records of a training run: TensorBoard events and weights."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_model
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_utils import sort_checkpoints
 
 from classifier.errors import BundleError
 from classifier.manifest import MANIFEST_FILE, machine_fingerprint, verify_manifest, write_manifest
 from training.errors import CheckpointRefused
+from training.finetuning.config import ScheduleConfig
+from training.models.result import TrainingContext
 
 _STATE_FILE = "trainer_state.json"
 _START_FILE = "start.pt"
@@ -35,6 +42,8 @@ class Checkpoint:
     state: TrainerState
     elsewhere: dict[str, str] | None
     """The machine that made it, where that was another one."""
+    seconds: float = 0.0
+    """Seconds that training had taken when it was made, those before an interruption included."""
 
     @property
     def finished(self) -> bool:
@@ -56,6 +65,9 @@ class Checkpoints:
     def __init__(self, folder: Path, training: str, signing_key: str | None) -> None:
         self.folder = folder
         self._training, self._signing_key = training, signing_key
+        self._started = time.perf_counter()
+        self.seconds_before = 0.0
+        """Seconds that training took before it was interrupted."""
 
     def clear(self) -> None:
         """Remove whatever is there."""
@@ -69,7 +81,7 @@ class Checkpoints:
         """
         for folder in reversed(self._all()):
             if not (folder / MANIFEST_FILE).exists():
-                logger.warning("half a checkpoint dropped", extra={"checkpoint": folder.name})
+                logger.warning("half_checkpoint_dropped", extra={"checkpoint": folder.name})
                 shutil.rmtree(folder)
                 continue
             manifest = self._verified(folder)
@@ -78,7 +90,8 @@ class Checkpoints:
                 return None
             state = TrainerState.load_from_json(str(folder / _STATE_FILE))
             machine = manifest["machine"]
-            found = Checkpoint(folder, state, machine if machine != machine_fingerprint() else None)
+            elsewhere = machine if machine != machine_fingerprint() else None
+            found = Checkpoint(folder, state, elsewhere, float(manifest["data"].get("seconds", 0.0)))
             if state.best_global_step is not None and found.best != folder:
                 self._verified(found.best)
             return found
@@ -94,7 +107,8 @@ class Checkpoints:
 
     def seal(self, step: int) -> None:
         """Hash and sign the checkpoint of `step`, now that it is whole."""
-        data = {"training": self._training, "step": step}
+        seconds = self.seconds_before + time.perf_counter() - self._started
+        data = {"training": self._training, "step": step, "seconds": round(seconds, 3)}
         write_manifest(self.folder / f"checkpoint-{step}", data=data, signing_key=self._signing_key)
 
     def keep_only(self, *steps: int | None) -> None:
@@ -143,3 +157,39 @@ class SealCheckpoints(TrainerCallback):
 def load_weights(network: PreTrainedModel, checkpoint: Path) -> None:
     """Give `network` the weights of a checkpoint."""
     load_model(network, checkpoint / "model.safetensors")
+
+
+BOARD, MODEL, CHECKPOINTS = "tensorboard", "model", "checkpoints"
+"""Folders of the records."""
+
+
+def keep_weights(
+    context: TrainingContext, network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, checkpoints: Path
+) -> None:
+    """Keep the trained network, for `from_pretrained`, and its checkpoints."""
+    if context.records is None:
+        return
+    model = context.records / MODEL
+    network.save_pretrained(model)
+    tokenizer.save_pretrained(model)
+    for checkpoint in sorted(checkpoints.glob("checkpoint-*")):
+        shutil.copytree(checkpoint, context.records / CHECKPOINTS / checkpoint.name, dirs_exist_ok=True)
+
+
+@contextmanager
+def tensorboard(
+    context: TrainingContext, schedule: ScheduleConfig, checkpoint: Checkpoint | None
+) -> Iterator[list[TrainerCallback]]:
+    """The callback that writes TensorBoard's event files, if it is wanted; what was after `checkpoint` is hidden."""
+    if context.records is None or not schedule.tensorboard:
+        yield []
+        return
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    purged = checkpoint.state.global_step + 1 if checkpoint else 0
+    writer = SummaryWriter(str(context.records / BOARD), purge_step=purged)
+    try:
+        yield [TensorBoardCallback(writer)]  # type: ignore[no-untyped-call]
+    finally:
+        writer.close()

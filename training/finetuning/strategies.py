@@ -8,7 +8,7 @@ Each is small and knows nothing of the others, of the schedule, of accumulation 
                 if parameter.grad is not None:
                     parameter.grad.add_(parameter.detach(), alpha=1e-4)
 
-    finetune(network, tokenizer, config, splits, workplace, Strategies(regularisers=(Shrink(),)))
+    finetune(network, tokenizer, config, splits, context, Strategies(regularisers=(Shrink(),)))
 """
 
 from __future__ import annotations

@@ -1,19 +1,66 @@
-"""transformers' Trainer with places for what a training can be given: loss, groups of parameters, regularisers."""
+"""The Trainer: batches by length, evaluation metrics, and hooks for loss, optimiser and regularisers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 from torch import Tensor, nn
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EvalPrediction,
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from training.finetuning.sampling import LengthOrder
 from training.finetuning.strategies import Batch, Strategies, cross_entropy, mean_of_step
+
+
+class LengthOrder(Sampler[int]):
+    """Texts of similar length next to one another, sampled again each epoch from seed and epoch alone.
+
+    transformers' own draws from torch's global generator: a run that resumes in the middle of an epoch, when dropout
+    has moved that generator on, gets another order and sees some texts twice and others never."""
+
+    def __init__(self, lengths: Sequence[int], group: int, seed: int) -> None:
+        self._lengths, self._group, self._seed = list(lengths), group, seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader when an epoch begins."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        order: list[int] = get_length_grouped_indices(self._lengths, self._group, generator=generator)  # type: ignore[no-untyped-call]
+        return iter(order)
+
+
+def compute_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """Accuracy, and precision, recall and F1 as means over labels; 0 where there is nothing to divide by."""
+    logits, truth = prediction.predictions, prediction.label_ids
+    chosen = np.asarray(logits).argmax(axis=-1)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth, chosen, average="macro", zero_division=0
+    )
+    return {
+        "accuracy": float(accuracy_score(truth, chosen)),
+        "macro_f1": float(f1),
+        "macro_precision": float(precision),
+        "macro_recall": float(recall),
+    }
 
 
 class ClassifierTrainer(Trainer):
@@ -115,6 +162,6 @@ class ClassifierTrainer(Trainer):
         return LengthOrder(self._lengths, group, self.args.seed)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        # Twice the size of the network, and nobody goes on from the last step.
+        # Twice the size of the network, and no run resumes from the last step.
         if self.state.global_step < self.state.max_steps:
             super()._save_optimizer_and_scheduler(output_dir)

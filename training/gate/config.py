@@ -1,68 +1,66 @@
-"""The `gate` section of an experiment file: what a winner must show before it replaces the champion."""
+"""The `gate` section of an experiment file."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from training.config import ConfigModel
 
 
-class BehaviourLimits(BaseModel):
-    """What the behavioural tests (`training/behaviour/`) must reach; a limit set to null is reported only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class BehaviourLimits(ConfigModel):
+    """Limits of the behavioural tests (training/evaluation/behaviour.py); null: reported only."""
 
     invariance_min: float | None = Field(default=0.8, ge=0, le=1)
-    """Lowest share of texts that keep their label when case, spelling, names or punctuation change; of each kind."""
+    """Minimum share of texts that keep their label under perturbed case, spelling, names or punctuation; per kind."""
 
     direction_min: float | None = Field(default=0.8, ge=0, le=1)
-    """Lowest share of texts to which a class's own words are added without making that class less probable."""
+    """Minimum share of texts whose class does not become less probable when its characteristic words are added."""
 
     minimum_min: float | None = Field(default=0.8, ge=0, le=1)
-    """Lowest share of short, plain texts that get their label."""
+    """Minimum accuracy on short texts of characteristic words."""
 
     on_failure: Literal["block", "warn"] = "warn"
-    """Whether a missed limit keeps the winner from being promoted, or is only said."""
+    """Whether a missed limit blocks the promotion or only warns."""
 
 
-class GateConfig(BaseModel):
-    """What a winner must show before it replaces the champion.
+class GateConfig(ConfigModel):
+    """Conditions under which the winner replaces the champion.
 
-    Ceilings and the floor apply to the first champion, too; a limit set to null is reported and does not decide.
+    Limits apply to the first champion as well; a limit set to null is only reported.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     min_gain: float = 0.0
-    """The lower bound of the interval of the macro-F1 difference to the champion must lie above this."""
+    """Minimum of the lower bound of the confidence interval of the macro-F1 difference to the champion."""
 
     min_macro_f1: float | None = Field(default=None, ge=0, le=1)
-    """Lowest macro-F1 on the test part, whatever the champion reaches."""
+    """Minimum macro-F1 on the test part."""
 
     max_class_fall: float | None = Field(default=0.05, ge=0, le=1)
-    """Largest fall of one class's F1 against the champion's on the same texts."""
+    """Maximum fall of the F1 of a class against the champion's on the same texts."""
 
     class_fall_certainty: float = Field(default=0.8, gt=0.5, lt=1)
-    """How sure a larger fall must be before it blocks, over all classes together. Higher forgives small classes more
-    of their noise; lower lets less slip through."""
+    """Confidence, over all classes together, with which a larger fall must be shown to block. Higher values tolerate
+    more noise of small classes."""
 
-    max_milliseconds: float | None = Field(default=None, gt=0)
-    """Ceiling of the median time of one text by itself, on the machine that trains."""
+    max_latency_ms_p50: float | None = Field(default=None, gt=0)
+    """Maximum median latency of a single text in ms, on the training machine."""
 
-    max_milliseconds_p95: float | None = Field(default=None, gt=0)
-    """Ceiling of the time that 95 of 100 single texts stay below."""
+    max_latency_ms_p95: float | None = Field(default=None, gt=0)
+    """Maximum 95th percentile of the latency of a single text in ms."""
 
     max_megabytes: float | None = Field(default=None, gt=0)
-    """Ceiling of the size of the files that serving loads."""
+    """Maximum size of the served files in MB."""
 
     max_calibration_error: float | None = Field(default=None, ge=0, le=1)
-    """Ceiling of the expected calibration error on the test part, after temperature scaling."""
+    """Maximum expected calibration error on the test part, after temperature scaling."""
 
     behaviour: BehaviourLimits = Field(default_factory=BehaviourLimits)
-    """What the behavioural tests must reach."""
+    """Limits of the behavioural tests."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Confidence of every interval of the report."""
+    """Confidence level of all intervals of the report."""
 
     resamples: int = Field(default=2000, ge=100)
-    """Bootstrap resamples behind each interval."""
+    """Bootstrap resamples per interval."""

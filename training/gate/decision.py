@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from training.behaviour.result import Behaviour
+from stores.names import markdown_cell
 from training.data import Part
-from training.evaluation import Differences, Scores, evaluate, paired_differences, scores_on_live
+from training.evaluation.behaviour import Behaviour
+from training.evaluation.intervals import Interval
+from training.evaluation.metrics import Differences, Scores, evaluate, paired_differences, scores_on_live
 from training.gate.checks import (
     Check,
     ClassFall,
@@ -20,14 +22,14 @@ from training.gate.checks import (
 )
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
-from training.resampling import Interval
 
 
 @dataclass(frozen=True)
 class Decision:
     """What the gate decided."""
 
-    promoted: bool
+    passed: bool
+    """Whether no check failed."""
     reasons: tuple[str, ...]
     """Sentences, with the figures in them."""
     champion_version: str | None = None
@@ -47,26 +49,47 @@ class Decision:
     champion_live: Scores | None = field(default=None, repr=False)
     """What the champion reaches on the same."""
 
+    withheld: tuple[str, ...] = ()
+    """Why the winner gets no alias, whatever the checks say (`training.gate.contenders`)."""
+    behaviour: Behaviour | None = field(default=None, repr=False)
+    """Of the winner, for a second judgement; None where it was not tried."""
+
     @property
-    def alias(self) -> str:
-        """What becomes of the winner: `champion` or `challenger`."""
-        return "champion" if self.promoted else "challenger"
+    def promoted(self) -> bool:
+        """Whether the winner becomes champion."""
+        return self.passed and not self.withheld
+
+    @property
+    def alias(self) -> str | None:
+        """Alias that the winner gets: `champion`, `challenger`, or None where it is withheld."""
+        if self.withheld:
+            return None
+        return "champion" if self.passed else "challenger"
+
+    @property
+    def verdict(self) -> str:
+        """What follows for the winner, as the end of a sentence that begins with its name."""
+        if self.withheld:
+            return "is registered without an alias"
+        return "becomes champion" if self.passed else "stays challenger"
 
     def as_markdown(self, candidate: str, experiment: str) -> str:
         """The decision as a page."""
-        verdict = "becomes champion" if self.promoted else "stays challenger"
-        lines = [f"# {candidate} {verdict}", "", f"Experiment `{experiment}`.", ""]
+        lines = [f"# {candidate} {self.verdict}", "", f"Experiment `{experiment}`.", ""]
         lines += [f"- {reason}" for reason in self.reasons]
         if self.checks:
-            lines += ["", "| looked at | found | demanded | outcome |", "|---|---|---|---|"]
+            lines += ["", "| Check | Value | Limit | Result |", "|---|---|---|---|"]
             lines += [
-                f"| {item.title} | {item.value} | {item.limit} | {item.outcome} |" for item in self.checks
+                f"| {' | '.join(map(markdown_cell, (item.title, item.value, item.limit, item.outcome)))} |"
+                for item in self.checks
             ]
         return "\n".join(lines) + "\n"
 
     def tags(self) -> dict[str, str]:
         """The decision as tags of a model version: the whole of it in words, and each check by itself."""
-        found = {"gate": "passed" if self.promoted else "failed", "gate_reasons": " ".join(self.reasons)}
+        found = {"gate": "passed" if self.passed else "failed", "gate_reasons": " ".join(self.reasons)}
+        if self.withheld:
+            found["alias_withheld"] = " ".join(self.withheld)
         if self.champion_version is not None:
             found["compared_with_version"] = self.champion_version
         if self.difference is not None:
@@ -88,7 +111,7 @@ def decide(
     seed: int,
     behaviour: Behaviour | None = None,
 ) -> Decision:
-    """Whether `contender` replaces `champion`, both judged on the texts of `test`.
+    """Whether `contender` replaces `champion`, both evaluated on the texts of `test`.
 
     It does where every check of `gate` passes; where there is no champion, all but those that compare with it.
     """
@@ -99,13 +122,13 @@ def decide(
     if champion.probabilities is None:
         why = (
             f"The champion, version {champion.version}, cannot be run: {champion.fault}. Unbeaten, it stays; "
-            "`python -m training promote` overrules this."
+            "`python -m training promote VERSION --force` overrules this."
         )
         return _not_compared(own, [floor.words, why], champion)
     if tuple(champion.labels) != contender.labels:
         why = (
             f"The champion, version {champion.version}, knows other labels ({', '.join(champion.labels)}), so the "
-            "two cannot be compared; `python -m training promote` overrules this."
+            "two cannot be compared."
         )
         return _not_compared(own, [floor.words, why], champion)
 
@@ -143,6 +166,11 @@ def decide(
             f"On the {live.texts} live texts among them the winner's accuracy is {live.accuracy}, the champion's "
             f"{champion_live.accuracy}."
         )
+    if champion.compared_as:
+        reasons.append(
+            f"The champion was trained on all texts, these among them, so version {champion.compared_as}, "
+            "trained without them, is compared instead."
+        )
     if not champion.knows_the_data:
         reasons.append(
             "The champion learned from another training part: it may have seen some of these texts, which can only "
@@ -163,10 +191,10 @@ def decide(
 
 def _concluded(checks: Sequence[Check], reasons: Sequence[str], **facts: object) -> Decision:
     """The decision that follows from `checks`; the sentences of those that failed or warn end the reasons."""
-    told = [check.words for check in checks if check.outcome in ("failed", "warning")]
-    promoted = all(check.outcome != "failed" for check in checks)
-    said = (*reasons, *(words for words in told if words not in reasons))
-    return Decision(promoted, said, checks=tuple(checks), **facts)  # type: ignore[arg-type]
+    notable = [check.words for check in checks if check.outcome in ("failed", "warning")]
+    passed = all(check.outcome != "failed" for check in checks)
+    said = (*reasons, *(words for words in notable if words not in reasons))
+    return Decision(passed, said, checks=tuple(checks), **facts)  # type: ignore[arg-type]
 
 
 def _not_compared(checks: Sequence[Check], reasons: Sequence[str], champion: Champion) -> Decision:

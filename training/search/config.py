@@ -6,18 +6,17 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from training.candidates.kinds import Candidate
+from training.config import ConfigModel
+from training.models.config import Candidate
 
 SEARCH_PHASE, LAST_PHASE = "search", "evaluation"
 """What trials, and what the configurations that they found, are tagged with."""
 
 
-class Dimension(BaseModel):
-    """What one field of the searched candidate may be: a range of numbers, or a list of choices."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Dimension(ConfigModel):
+    """Search space of one key: a range of numbers, or a list of choices."""
 
     low: int | float | None = None
     """Smallest number of a range; whole if both ends are."""
@@ -26,7 +25,7 @@ class Dimension(BaseModel):
     """Largest number of a range, itself included."""
 
     log: bool = False
-    """Whether a range is searched by its logarithm, as learning rates are."""
+    """Log-uniform sampling of the range, as for learning rates."""
 
     choices: tuple[Any, ...] | None = Field(default=None, min_length=2)
     """Anything that the field can hold, lists and null included; given instead of a range."""
@@ -51,55 +50,51 @@ class Dimension(BaseModel):
         return self.choices if self.choices is not None else (self.low, self.high)
 
 
-class PrunerConfig(BaseModel):
-    """When a trial is stopped before its last epoch; by its macro-F1 on the validation part after each epoch."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class PrunerConfig(ConfigModel):
+    """Pruning of trials by macro-F1 on the validation part after each epoch."""
 
     kind: Literal["median", "halving", "none"] = "median"
-    """`median`: stopped when its best epoch so far is below the median of the others at that epoch; `halving`: only the
-    better half of those that came as far goes on, asynchronously (Li et al. 2018, arXiv:1810.05934); `none`: never."""
+    """`median`: pruned when its best epoch so far is below the median of the others at that epoch; `halving`: only the
+    better half of those that reached the same epoch continues, asynchronously (Li et al. 2018, arXiv:1810.05934);
+    `none`: never."""
 
-    first_trials: int = Field(default=4, ge=0)
-    """Trials that must have finished before `median` stops any."""
+    startup_trials: int = Field(default=4, ge=0)
+    """Trials that must finish before `median` prunes (Optuna's n_startup_trials)."""
 
-    first_epochs: int = Field(default=1, ge=0)
-    """Epochs in which no trial is stopped: with warm-up, the first ones tell little."""
+    warmup_epochs: int = Field(default=1, ge=0)
+    """Epochs before any trial is pruned (Optuna's n_warmup_steps)."""
 
 
-class SearchConfig(BaseModel):
+class SearchConfig(ConfigModel):
     """A search by Optuna's tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     candidate: str
-    """The candidate that is varied: what `space` does not name stays as it is there."""
+    """The candidate whose keys are searched; keys not in `space` keep its values."""
 
     space: dict[str, Dimension] = Field(min_length=1)
     """Field of that candidate, dotted where it lies deeper → what it may be."""
 
     trials: int = Field(default=20, ge=1)
-    """Configurations to try, stopped and failed ones included. Of several processes each may add one to that."""
+    """Number of trials, pruned and failed ones included; each further process may add one."""
 
-    random_trials: int = Field(default=6, ge=1)
-    """Configurations drawn at random, before the others are drawn near the good ones."""
+    startup_trials: int = Field(default=6, ge=1)
+    """Random trials before the TPE sampler starts (Optuna's n_startup_trials)."""
 
     keep: int = Field(default=1, ge=1)
-    """How many of the best are trained again in full and compared with the other candidates."""
+    """Number of best configurations that are trained again and compared with the other candidates."""
 
     timeout: float | None = Field(default=None, gt=0)
     """Seconds after which a process starts no further trial; unset: no limit."""
 
     pruner: PrunerConfig = Field(default_factory=PrunerConfig)
-    """When a trial is stopped early."""
+    """Pruning of trials."""
 
     round: int = Field(default=1, ge=1)
-    """A search that is run again goes on where it stopped, and one that is complete is not repeated; another number
-    begins anew."""
+    """A search that is run again continues, and a complete one is not repeated; another number starts a new study."""
 
     heartbeat: int = Field(default=20, ge=1)
-    """Seconds between a trial's signs of life. After three without one, its process counts as dead, and another tries
-    that configuration again."""
+    """Heartbeat interval of a trial in seconds. After three missed heartbeats its process counts as dead and the trial
+    is retried."""
 
     def configured(self, template: Candidate, settings: Mapping[str, Any]) -> Candidate:
         """`template` with `settings` (dotted field → value) in place.
@@ -145,13 +140,13 @@ class SearchConfig(BaseModel):
 
 
 def check_phases(phases: Mapping[str, tuple[str, ...]], candidates: Mapping[str, Candidate]) -> None:
-    """Raise ValueError unless each of `candidates` stands in exactly one of `phases`, or there are no phases."""
+    """Raise ValueError unless each of `candidates` is in exactly one of `phases`, or there are no phases."""
     if not phases:
         return
     named = [name for names in phases.values() for name in names]
     if reserved := {SEARCH_PHASE, LAST_PHASE} & set(phases):
         raise ValueError(f"phases called {', '.join(sorted(reserved))} come of the search; list other ones")
     if missing := sorted(set(candidates) - set(named)):
-        raise ValueError(f"phases: {', '.join(missing)} stands in none")
+        raise ValueError(f"phases: {', '.join(missing)} is in none")
     if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise ValueError(f"phases: {', '.join(twice)} stands in several")
+        raise ValueError(f"phases: {', '.join(twice)} is in several")

@@ -1,24 +1,31 @@
-"""The search as a step of a run: after the candidates that the file lists, before all are compared."""
+"""Run the search as a phase of a run, or join it from another process (`python -m training search`)."""
 
 from __future__ import annotations
 
 import logging
+import shutil
+import tempfile
 from pathlib import Path
 
 import optuna
+from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
-from stores.models import ModelRegistry
-from training.data import Splits
-from training.errors import TrainingError
-from training.experiment import Experiment
+from stores.registry import ModelRegistry
+from stores.settings import TrackingSettings
+from training.data import Splits, load_data, split_data
+from training.errors import ExperimentInvalid, TrainingError
+from training.experiment.schema import Experiment
+from training.logs import training_progress
 from training.search.report import write_search_report
-from training.search.searching import found_candidates, search
+from training.search.trials import best_candidates, done, search
+from training.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
 
-def searched(
+def run_search_phase(
     experiment: Experiment,
     splits: Splits,
     registry: ModelRegistry,
@@ -31,16 +38,37 @@ def searched(
 ) -> tuple[Experiment, optuna.Study | None]:
     """Search, report to `report`, and return `experiment` with the candidates that were found, and the study.
 
-    A search that fails is noted in `failed`, as a candidate is, and loses nobody else's results.
+    A search that fails is noted in `failed`, as a candidate is, and does not affect the results of the others.
     """
     study = None
     try:
         study = search(experiment, splits, registry, scratch, progress, parent_run=parent_run)
-        for told in write_search_report(study, experiment, report):
-            progress.console.print(told, highlight=False)
-        return experiment.with_found(found_candidates(experiment, study)), study
+        for item in write_search_report(study, experiment, report):
+            progress.console.print(item, markup=False, highlight=False)
+        return experiment.with_found(best_candidates(experiment, study)), study
     except TrainingError as error:
         failed["search"] = f"{type(error).__name__}: {error}"
         log.exception("search_failed")
-        progress.console.print(f"[red]the search failed:[/] {error}", highlight=False)
+        progress.console.print(f"[red]the search failed:[/] {escape(str(error))}", highlight=False)
         return experiment, study
+
+
+def join_search(experiment: Experiment, console: Console) -> None:
+    """Take trials of `experiment`'s search until none is left; the candidates, and what is found, are `run`'s.
+
+    Raises:
+        ExperimentInvalid: it has no `search`.
+        DataError, StoreError, SearchUnavailable: data, registry or trials cannot be read.
+    """
+    if experiment.search is None:
+        raise ExperimentInvalid(f"{experiment.name} has no `search` section: there is nothing to search")
+    splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
+    tracking = TrackingSettings()
+    tracking = tracking.model_copy(update={"model_name": experiment.registered_name(tracking.model_name)})
+    scratch = tempfile.mkdtemp(prefix=f"{experiment.name}-search-", dir=TrainingSettings().scratch)
+    try:
+        with training_progress(console) as progress:
+            study = search(experiment, splits, ModelRegistry(tracking), Path(scratch), progress)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    console.print(f"{study.study_name}: {done(study)} trials are done.", highlight=False)

@@ -1,28 +1,153 @@
-"""What a search and an experiment in phases tell: tables, pictures, and the figures behind them."""
+"""The report of a search: tables, optimisation history, parameter importances, precision and recall."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import optuna
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
-from training.experiment import Experiment
-from training.judging import Judged
-from training.report import write_json
-from training.search.pictures import optimisation_history, parameter_importances, precision_recall
-from training.search.searching import best_trials
-from training.search.space import settings_of
-from training.search.trials import FAILURE
+from training.evaluation.candidate import CandidateResult
+from training.experiment.schema import Experiment
+from training.reporting.plots import BLUE, GREEN, GREY, ORANGE
+from training.reporting.run_report import write_json
+from training.reporting.style import saved, sheet
+from training.search.study import settings_of
+from training.search.trials import FAILURE, best_trials
+
+Point = tuple[str, str | None, float, float]
+"""Candidate, its phase, macro-precision, macro-recall."""
+_COLOURS = (BLUE, GREEN, ORANGE, "#8c6bb1", "#b5524f")
+_MARKERS = ("o", "s", "D", "^", "v")
+
+
+def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: str) -> Path:
+    """Each trial's macro-F1 in the order they were begun, the best so far as a line; pruned ones where they stopped."""
+    figure, axes = sheet(8.5, 4.4)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
+    if complete:
+        values = [trial.value or 0.0 for trial in complete]
+        numbers = [trial.number for trial in complete]
+        axes.scatter(numbers, values, color=BLUE, zorder=3, label=f"complete ({len(complete)})")
+        axes.step(numbers, np.maximum.accumulate(values), where="post", color=ORANGE, label="best so far")
+    if pruned:
+        last = [trial.intermediate_values[max(trial.intermediate_values)] for trial in pruned]
+        axes.scatter(
+            [trial.number for trial in pruned], last, color=GREY, marker="x", zorder=3,
+            label=f"pruned, where it stopped ({len(pruned)})",
+        )  # fmt: skip
+    failed = sum(trial.state == TrialState.FAIL for trial in trials)
+    axes.set_xlabel("trial" + (f"; {failed} failed, not shown" if failed else ""))
+    axes.set_ylabel("macro-F1 on the validation part")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_title(title)
+    if complete or pruned:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    return saved(figure, path)
+
+
+def parameter_importances(importances: Mapping[str, float], path: Path, *, title: str) -> Path:
+    """How much of the differences in macro-F1 each searched field explains, the largest on top."""
+    names = sorted(importances, key=lambda name: importances[name])
+    figure, axes = sheet(8.5, 1.7 + 0.42 * len(names))
+    bars = axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
+    axes.bar_label(bars, labels=[f"{importances[name]:.0%}" for name in names], padding=4, fontsize=9)
+    axes.set_xlim(0, 1.1 * max(importances.values()))
+    axes.set_xlabel("share of the variance of macro-F1 (fANOVA)")
+    axes.tick_params(left=False)
+    axes.set_title(title)
+    return saved(figure, path)
+
+
+def precision_recall(
+    points: Sequence[Point],
+    trials: Sequence[tuple[float, float]],
+    winner: str | None,
+    path: Path,
+    *,
+    title: str,
+) -> Path:
+    """Macro-precision against macro-recall on the validation part, with lines of equal F1.
+
+    Args:
+        points: the candidates.
+        trials: (precision, recall) of complete trials, as small dots.
+        winner: the candidate that won; its name is bold.
+        path: where the picture goes.
+        title: its title.
+    """
+    figure, axes = sheet(7.6, 6.2)
+    everything = np.asarray([point[2:] for point in points] + list(trials))
+    low = max(0.0, float(everything.min()) - 0.04)
+    high = min(1.02, float(everything.max()) + 0.04)
+    _equal_f1(axes, low, high)
+    if trials:
+        axes.scatter(
+            [recall for _, recall in trials], [precision for precision, _ in trials],
+            s=14, color=GREY, alpha=0.7, label="trials of the search",
+        )  # fmt: skip
+    phases = list(dict.fromkeys(phase for _, phase, _, _ in points))
+    for index, phase in enumerate(phases):
+        shown = [point for point in points if point[1] == phase]
+        axes.scatter(
+            [point[3] for point in shown], [point[2] for point in shown], s=70, zorder=3,
+            color=_COLOURS[index % len(_COLOURS)], marker=_MARKERS[index % len(_MARKERS)], label=phase or "candidates",
+        )  # fmt: skip
+    # Names beside the picture's points, spread so that near ones stay readable.
+    ranked = sorted(points, key=lambda point: point[2])
+    heights = _spread([point[2] for point in ranked], 0.045 * (high - low))
+    for (name, _, precision, recall), height in zip(ranked, heights, strict=True):
+        axes.annotate(
+            f"{name} (winner)" if name == winner else name, (recall, precision),
+            xytext=(high + 0.02 * (high - low), height), textcoords="data", annotation_clip=False, va="center",
+            fontsize=9, fontweight="bold" if name == winner else "normal",
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
+        )  # fmt: skip
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_xlabel("macro-recall")
+    axes.set_ylabel("macro-precision")
+    axes.set_title(title)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    return saved(figure, path)
+
+
+def _equal_f1(axes: Axes, low: float, high: float) -> None:
+    recall = np.linspace(max(low, 1e-3), high, 200)
+    for f1 in np.linspace(low, min(high, 1.0), 6)[1:-1]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = f1 * recall / (2 * recall - f1)
+        inside = (precision >= low) & (precision <= high) & (2 * recall > f1)
+        axes.plot(recall[inside], precision[inside], color="#dddddd", linewidth=1, zorder=0)
+        if inside.any():
+            axes.annotate(
+                f"F1 {f1:.2f}", (recall[inside][-1], precision[inside][-1]), color=GREY, fontsize=8,
+                xytext=(-4, 4), textcoords="offset points", ha="right",
+            )  # fmt: skip
+
+
+def _spread(heights: Sequence[float], gap: float) -> list[float]:
+    """`heights`, rising, moved up where they are nearer than `gap`."""
+    spread: list[float] = []
+    for height in heights:
+        spread.append(max(height, spread[-1] + gap) if spread else height)
+    return spread
+
 
 _SHOWN = 5
 _ENOUGH_TO_EXPLAIN = 4
@@ -45,32 +170,32 @@ def write_search_report(study: optuna.Study, experiment: Experiment, folder: Pat
     )
     title = f"{experiment.name}: {said}"
     optimisation_history(trials, folder / "optimisation_history.png", title=title)
-    told: list[Table | str] = [_best_table(study, f"Search, {study.study_name}: {said}")]
+    shown: list[Table | str] = [_best_table(study, f"Search, {study.study_name}: {said}")]
     if importances:
         parameter_importances(
             importances,
             folder / "parameter_importances.png",
-            title=f"{experiment.name}: what made the difference, {counts['complete']} complete trials",
+            title=f"{experiment.name}: parameter importances, {counts['complete']} complete trials",
         )
     else:
-        told.append(
-            f"Too few complete trials ({counts['complete']}), or all alike, to say which field made the difference."
+        shown.append(
+            f"Too few complete trials ({counts['complete']}), or all alike, to estimate parameter importances."
         )
     if mlflow.active_run():
         mlflow.log_metrics({f"search_{outcome}": float(count) for outcome, count in counts.items()})
         mlflow.set_tag("study", study.study_name)
-    return told
+    return shown
 
 
 def write_balance(
     experiment: Experiment,
-    judged: Sequence[Judged],
+    evaluated: Sequence[CandidateResult],
     winner: str | None,
     study: optuna.Study | None,
     path: Path,
 ) -> Table:
     """Draw precision against recall of every candidate on the validation part; returns them as a table, best first."""
-    ranked = sorted(judged, key=lambda item: -item.validation.macro_f1.value)
+    ranked = sorted(evaluated, key=lambda item: -item.validation.macro_f1.value)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if study else []
     precision_recall(
         [
@@ -110,18 +235,18 @@ def write_balance(
 
 
 def _best_table(study: optuna.Study, title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
+    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD, collapse_padding=True)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("val. F1", justify="right", no_wrap=True)
     table.add_column("configuration", overflow="fold")
     for trial in best_trials(study, _SHOWN):
         settings = ", ".join(f"{field} {_shown(value)}" for field, value in settings_of(trial).items())
-        table.add_row(str(trial.number), f"{trial.value:.3f}", settings)
+        table.add_row(str(trial.number), f"{trial.value:.3f}", escape(settings))
     return table
 
 
 def _importances(study: optuna.Study, seed: int) -> dict[str, float]:
-    """Field → share of the variance it explains (Hutter et al. 2014, ICML); empty where that cannot be told."""
+    """Field → share of the variance it explains (Hutter et al. 2014, ICML); empty where that is undetermined."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < _ENOUGH_TO_EXPLAIN or len({trial.value for trial in complete}) == 1:
         return {}

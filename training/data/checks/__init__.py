@@ -1,8 +1,4 @@
-"""Checks of the data before anything is trained on it: each gives a finding, and a grave one stops the run.
-
-`config` holds the limits; `finding` is what a check gives; `copies` looks for leaks, duplicates and labels that
-contradict one another; `content` at balance, lengths and rows that are no proper text; `language` at languages;
-`checking` runs them all; `page` shows them (`data.html`).
+"""Data checks, run before training: each returns a finding, and a finding of severity `error` stops the run.
 
 Usage::
 

@@ -1,4 +1,4 @@
-"""What the texts are like: classes in balance, lengths, what a network reads of them, rows that are no proper text."""
+"""Checks of the texts: class balance, lengths, truncation, markup and encoding errors, languages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,62 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from training.data.checks.config import ChecksConfig
-from training.data.checks.finding import Finding, judged, quoted
-from training.data.parts import Part, Splits
+from training.data.checks.findings import Finding, quoted, severity_of
+from training.data.config import ChecksConfig
+from training.data.dataset import Part
+from training.data.splits import Splits
+
+UNSURE = "unsure"
+_FEWEST_LETTERS = 20
+"""Below it, a guess is a throw of dice."""
+_CHARACTERS = 500
+"""Read of each text: enough to know a language by."""
+
+
+def languages(texts: Sequence[str], config: ChecksConfig) -> tuple[Finding, dict[str, int]]:
+    """The languages of `texts`: the finding, and language code (ISO 639-1) → texts, the most frequent first."""
+    identifier = _identifier()
+    guesses = []
+    for text in texts:
+        code, probability = identifier.classify(text[:_CHARACTERS])
+        letters = sum(character.isalpha() for character in text)
+        sure = probability >= config.language_certainty and letters >= _FEWEST_LETTERS
+        guesses.append(str(code) if sure else UNSURE)
+    counts = Counter(guesses)
+    clear = [(code, count) for code, count in counts.most_common() if code != UNSURE]
+    if not clear:
+        words = f"None of {len(texts):,} texts has a clear language."
+        return Finding("other_languages", "Languages", 0.0, words), dict(counts)
+    main, most = clear[0]
+    total = sum(count for _, count in clear)
+    share = 1 - most / total
+    words = f"Of {len(texts):,} texts, {most:,} are in {main!r}"
+    if others := ", ".join(f"{count} in {code!r}" for code, count in clear[1:6]):
+        words += f", {others}"
+    words += f"; {counts[UNSURE]:,} have no clear language."
+    examples = [
+        f"{code}: {quoted(text)}"
+        for text, code in zip(texts, guesses, strict=True)
+        if code not in (main, UNSURE)
+    ]
+    return Finding(
+        "other_languages", "Languages", share, words, severity_of(share, config.other_languages),
+        tuple(examples[: config.examples]),
+    ), dict(counts.most_common())  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """The model that comes with its package; it takes half a second to read."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
 
 _COUNTED_TEXTS = 2_000
 _MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,80}>|&(?:[a-z]{2,8}|#\d{2,5});|(?<![&\w])#\d{2,5};")
@@ -19,7 +69,7 @@ _WRONG_ENCODING = re.compile(
     r"\ufffd|Ã[\x80-\xbf]|â€[\x80-\xbf™œ“”˜¦]?|Â[\xa0-\xbf]|[\x00-\x08\x0b\x0e-\x1f]"
 )
 
-_UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 """Characters of scripts that put no space between words."""
 
 
@@ -42,7 +92,7 @@ def balance(splits: Splits, config: ChecksConfig) -> Finding:
         f"{len(counts)} classes; the largest in train, {largest}, has {most:,} texts, the smallest, {smallest}, "
         f"{least:,} ({ratio:.1f} times)."
     )
-    return Finding("imbalance", "Class balance", ratio, words, judged(ratio, config.imbalance))
+    return Finding("imbalance", "Class balance", ratio, words, severity_of(ratio, config.imbalance))
 
 
 def lengths(splits: Splits) -> Finding:
@@ -72,7 +122,9 @@ def truncated(
             f"{np.median(tokens):,.0f} tokens."
         )
         found.append(
-            Finding(f"truncated_{name}", f"What {name} reads", share, words, judged(share, config.truncated))
+            Finding(
+                f"truncated_{name}", f"What {name} reads", share, words, severity_of(share, config.truncated)
+            )
         )
     return found
 
@@ -93,7 +145,7 @@ def suspicious(splits: Splits, config: ChecksConfig) -> Finding:
     words = f"{share:.1%} of the texts are suspicious: {said}." if counts else "No text is suspicious."
     shown = [line for lines in examples.values() for line in lines[: config.examples]]
     return Finding(
-        "suspicious", "Suspicious rows", share, words, judged(share, config.suspicious), tuple(shown)
+        "suspicious", "Suspicious rows", share, words, severity_of(share, config.suspicious), tuple(shown)
     )
 
 
@@ -105,7 +157,7 @@ def _faults(text: str, shortest: int) -> list[str]:
         found.append("in a wrong encoding")
     if _MARKUP.search(text):
         found.append("with markup")
-    if len(text.split()) < shortest and len(_UNSPACED.findall(text)) < shortest:
+    if len(text.split()) < shortest and len(UNSPACED.findall(text)) < shortest:
         found.append("very short")
     return found
 

@@ -1,4 +1,4 @@
-"""Copies: texts that stand in two parts, that repeat one another, or whose labels contradict one another."""
+"""Checks for copies: leaks between parts, duplicates, and conflicting labels."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from training.data.checks.config import ChecksConfig
-from training.data.checks.finding import Finding, judged, quoted
-from training.data.loading import LoadedData
-from training.data.parts import Splits
+from training.data.checks.findings import Finding, quoted, severity_of
+from training.data.config import ChecksConfig
+from training.data.dataset import LoadedData
+from training.data.splits import Splits
 
 _WORD = re.compile(r"\w+")
 
@@ -17,7 +17,7 @@ _WORD = re.compile(r"\w+")
 def leaks(splits: Splits, groups: Sequence[Sequence[int]], config: ChecksConfig) -> Finding:
     """Texts of one part with a copy in another, exact but for case and punctuation, or near.
 
-    Splitting makes sure that there are none; this looks at what came of it. `groups` are near copies, as positions in
+    Splitting excludes them; this verifies the result. `groups` are near copies, as positions in
     all parts one after the other.
     """
     homes = [(name, text) for name, part in splits.parts().items() for text in part.texts]
@@ -57,7 +57,7 @@ def duplicates(loaded: LoadedData, splits: Splits, config: ChecksConfig) -> Find
         if near
         else "no text is a near copy of another."
     )
-    return Finding("duplicates", "Duplicates", share, words, judged(share, config.duplicates))
+    return Finding("duplicates", "Duplicates", share, words, severity_of(share, config.duplicates))
 
 
 def conflicting_labels(
@@ -81,7 +81,7 @@ def conflicting_labels(
         labels = dict(Counter(rows[number][1] for number in group))
         examples.append(f"{_counted(labels)}: {quoted(rows[group[0]][0])}")
     return Finding(
-        "conflicting_labels", "Conflicting labels", share, words, judged(share, config.conflicting_labels),
+        "conflicting_labels", "Conflicting labels", share, words, severity_of(share, config.conflicting_labels),
         tuple(examples[: config.examples]),
     )  # fmt: skip
 

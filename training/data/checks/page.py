@@ -1,14 +1,14 @@
-"""`data.html`: what the checks found, in words, with pictures and examples."""
+"""`data.html`: the findings of the data checks, with plots and examples."""
 
 from __future__ import annotations
 
 import base64
 from pathlib import Path
 
-from training.data.checks.finding import Findings
-from training.data.parts import Splits
-from training.data.pictures import write_data_pictures
-from training.pages import BLUE, GREY, drawing, write_page
+from training.data.checks.findings import Findings
+from training.data.plots import write_data_pictures
+from training.data.splits import Splits
+from training.reporting.style import BLUE, GREY, drawing, write_page
 
 _MOST_LANGUAGES = 12
 

@@ -1,0 +1,121 @@
+"""Load an experiment file: YAML, overrides and smoke sizes.
+
+Usage::
+
+    experiment = load_experiment("quickstart", overrides=["candidates.minilm.epochs=1"])
+    experiment = load_experiment("models:/tickets/3")       # the experiment of a version
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    ValidationError,
+)
+
+from training.errors import ExperimentInvalid
+from training.experiment.faults import format_error, refuse_unknown_nulls
+from training.experiment.schema import Experiment
+from training.experiment.smoke import make_small
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+"""Folder of the experiments that come with the project."""
+
+
+def experiment_files() -> list[Path]:
+    """The experiments that come with the project, by name."""
+    return sorted(EXPERIMENTS.glob("*.yaml"))
+
+
+def load_experiment(
+    name_or_path: str, overrides: Sequence[str] = (), *, smoke: bool = False, once: Sequence[str] = ()
+) -> Experiment:
+    """Read an experiment.
+
+    Args:
+        name_or_path: a name in `training/experiments/`, the path of a YAML file, or `models:/NAME/VERSION`: the
+            experiment that made that version.
+        overrides: `key=value` each, the key dotted, the value YAML: `candidates.minilm.epochs=1`.
+        smoke: its smoke size (training/experiment/smoke.py); overrides are applied on top.
+        once: like `overrides`, which they follow; a version that is made with them does not carry them.
+
+    Raises:
+        ExperimentInvalid: no such file, not YAML, an unknown key, or a value that cannot be; names it.
+        StoreError: the version is not there, or the registry does not answer.
+    """
+    experiment = _loaded(name_or_path, [*overrides, *once], smoke)
+    if once:
+        experiment._without_once = _loaded(name_or_path, overrides, smoke)
+    return experiment
+
+
+def _loaded(name_or_path: str, overrides: Sequence[str], smoke: bool) -> Experiment:
+    path = _find(name_or_path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ExperimentInvalid(f"{path} is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ExperimentInvalid(f"{path} must hold keys and values, such as `name: quickstart`")
+    raw.setdefault("name", path.stem)
+    changes = [_parsed(override) for override in overrides]
+    refuse_unknown_nulls(raw, changes)
+    _apply(raw, changes)
+    if smoke:
+        keys = [key for key, _ in changes]
+        make_small(raw, lambda key: any(key == known or key.startswith(f"{known}.") for known in keys))
+        _apply(raw, list((raw.get("smoke") or {}).items()))
+        _apply(raw, changes)
+    try:
+        return Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise ExperimentInvalid(
+            f"{path}: {format_error(error, raw, Experiment.model_json_schema())}"
+        ) from None
+
+
+def _find(name_or_path: str) -> Path:
+    if name_or_path.startswith(("models:", "runs:")):
+        from training.experiment.rerun import experiment_file
+
+        return experiment_file(name_or_path)
+    path = Path(name_or_path)
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        return path
+    names = {file.stem: file for file in experiment_files()}
+    if name_or_path in names:
+        return names[name_or_path]
+    near = difflib.get_close_matches(name_or_path, names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+    raise ExperimentInvalid(f"no experiment {name_or_path!r}: {hint} (or give the path of a YAML file)")
+
+
+def _parsed(override: str) -> tuple[str, Any]:
+    """`a.b=c` as the key `a.b` and the value that YAML reads in `c`."""
+    key, equals, value = override.partition("=")
+    if not equals or not key.strip():
+        raise ExperimentInvalid(f"--set {override!r} is not key=value, such as candidates.minilm.epochs=1")
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ExperimentInvalid(f"--set {override!r}: the value is not YAML: {error}") from None
+
+
+def _apply(raw: dict[str, Any], changes: Sequence[tuple[str, Any]]) -> None:
+    """Put each value at its dotted key, making sections on the way."""
+    for key, value in changes:
+        *parents, last = key.split(".")
+        target = raw
+        for parent in parents:
+            if target.get(parent) is None:
+                target[parent] = {}
+            target = target[parent]
+            if not isinstance(target, dict):
+                raise ExperimentInvalid(f"{key!r} cannot be set: {parent!r} holds a value, not further keys")
+        target[last] = copy.deepcopy(value)

@@ -1,0 +1,1 @@
+"""Export of trained networks: ONNX, int8 quantisation, and reading networks back from ONNX."""

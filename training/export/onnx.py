@@ -1,0 +1,132 @@
+"""From a trained torch network to the ONNX file that is served, and the proof that both compute the same."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from classifier import Classifier, Description
+from classifier.network import TOKENIZER_FILE
+from training.errors import ParityError
+from training.export.read_back import write_architecture
+
+MODEL_FILE = "model.onnx"
+_OPSET = 17
+
+
+class _Logits(torch.nn.Module):
+    """The network with tensors in and logits out, which is what ONNX can say."""
+
+    def __init__(self, network: PreTrainedModel, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.inputs = network, inputs
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(**dict(zip(self.inputs, tensors, strict=True))).logits
+        return logits
+
+
+def export_network(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    description: Description,
+    *,
+    texts: Sequence[str],
+    tolerance: float,
+) -> float:
+    """Write `model.onnx`, `tokenizer.json` and `classifier.json`, and compare with torch on `texts`.
+
+    Args:
+        network: the trained network; moved to the CPU, and its attention switched to the plain implementation.
+        tokenizer: its tokenizer.
+        folder: where the files go.
+        description: how serving is to run them.
+        texts: real texts, of unlike lengths, on which both must agree.
+        tolerance: largest accepted difference of one probability.
+
+    Returns:
+        The largest difference found.
+
+    Raises:
+        ParityError: it is above the tolerance.
+    """
+    network.train(False)
+    network.to("cpu")  # type: ignore[arg-type, unused-ignore]
+    expected = torch_probabilities(network, tokenizer, texts, max_length=description.max_length)
+    _write_onnx(network, tokenizer, folder / MODEL_FILE)
+    write_architecture(network, folder / MODEL_FILE)
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
+    description.write(folder)
+    return check_parity(Classifier.load(folder, verify=False), texts, expected, tolerance=tolerance)
+
+
+def check_parity(
+    classifier: Classifier, texts: Sequence[str], expected: NDArray[np.float32], *, tolerance: float
+) -> float:
+    """Largest difference between `classifier`'s probabilities of `texts` and the (n, labels) `expected` ones.
+
+    The whole way is compared, tokenizer, cut and padding included.
+
+    Raises:
+        ParityError: it is above `tolerance`; says on which text.
+    """
+    differences = np.abs(classifier.predict(texts) - expected).max(axis=1)
+    worst = int(differences.argmax())
+    found = float(differences[worst])
+    if not found <= tolerance:  # written so that NaN fails
+        raise ParityError(
+            f"{classifier.folder / classifier.description.model_file} differs from the trained network by "
+            f"{found:.2g} in a probability of text {worst} (tolerance {tolerance:g}): it is not served"
+        )
+    return found
+
+
+@torch.inference_mode()
+def torch_probabilities(
+    network: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: Sequence[str],
+    *,
+    max_length: int | None,
+) -> NDArray[np.float32]:
+    """What the torch network says of `texts`; (n, labels) float32."""
+    rows = []
+    for start in range(0, len(texts), 16):
+        batch = tokenizer(
+            list(texts[start : start + 16]),
+            truncation=max_length is not None,
+            max_length=max_length,
+            padding=True,
+            return_tensors="pt",
+        ).to(network.device)
+        rows.append(torch.softmax(network(**batch).logits.float(), dim=-1))
+    probabilities: NDArray[np.float32] = torch.cat(rows).cpu().numpy()
+    return probabilities
+
+
+def _write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+    # Plain attention, traced: the graph that ONNX Runtime can fuse and quantise. The newer exporter's cannot be.
+    network.set_attn_implementation("eager")
+    example = tokenizer(["one text", "another, a longer one"], padding=True, return_tensors="pt")
+    inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in example]
+    with warnings.catch_warnings():
+        # The exporter is deprecated, and tracing warns of every Python branch; the parity check is what counts.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            # The exporter gives a module back in the mode it came in; a new one comes in training mode.
+            _Logits(network, inputs).train(False),
+            tuple(example[name] for name in inputs),
+            str(path),
+            input_names=inputs,
+            output_names=["logits"],
+            dynamic_axes={**{name: {0: "batch", 1: "length"} for name in inputs}, "logits": {0: "batch"}},
+            opset_version=_OPSET,
+            dynamo=False,
+        )

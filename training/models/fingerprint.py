@@ -1,0 +1,95 @@
+"""Cache key of a training: a hash of everything that determines its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from classifier.manifest import MANIFEST_FILE, library_versions, sha256_of
+from stores.bundles import find_version, registry_of
+from stores.errors import StoreError
+from stores.model_ref import ModelRef
+from stores.registry import ModelRegistry
+from training.data import Splits
+from training.models.config import Candidate
+
+_AFTERWARDS: dict[str, Any] = {
+    "note": True,
+    "baseline": True,
+    "parity_tolerance": True,
+    "schedule": {"keep", "tensorboard"},
+}
+"""Keys of a configuration that change nothing about the training."""
+
+
+def training_identity(
+    config: Candidate, splits: Splits, seed: int, inputs: Mapping[str, str] | None = None
+) -> str:
+    """SHA-256 over the configuration, the texts, the seed, the libraries and `inputs`, as 64 hexadecimal digits.
+
+    Args:
+        config: the candidate's configuration.
+        splits: its texts.
+        seed: its seed.
+        inputs: what the configuration only names, such as a teacher or a folder of weights; see `training_inputs`.
+    """
+    facts: list[Any] = [
+        config.model_dump(mode="json", exclude=_AFTERWARDS),
+        splits.fingerprint,
+        seed,
+        library_versions(),
+    ]
+    if inputs:
+        facts.append(dict(inputs))
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def training_inputs(
+    config: Candidate,
+    candidates: Mapping[str, Candidate],
+    splits: Splits,
+    seed: int,
+    registry: ModelRegistry | None,
+) -> dict[str, str]:
+    """Content behind the names in `config`: the teacher, and weights in a folder; name of the key → hash or id.
+
+    Args:
+        config: the candidate's configuration.
+        candidates: every candidate of the experiment, one of which may be the teacher.
+        splits: the texts.
+        seed: the seed of the run.
+        registry: where a teacher that is a version is registered. A teacher that cannot be found is left out: training
+            says so.
+    """
+    named = {
+        "weights": getattr(config, "weights", None),
+        "teacher_weights": getattr(getattr(config, "self_training", None), "teacher_weights", None),
+    }
+    found = {key: _folder_state(Path(path)) for key, path in named.items() if path and Path(path).is_dir()}
+    teacher = getattr(config, "teacher", None)
+    if teacher is None:
+        return found
+    if teacher in candidates:
+        if candidates[teacher] is not config:
+            theirs = training_inputs(candidates[teacher], candidates, splits, seed, registry)
+            found["teacher"] = training_identity(candidates[teacher], splits, seed, theirs)
+    elif (manifest := Path(teacher) / MANIFEST_FILE).is_file():
+        found["teacher"] = sha256_of(manifest)
+    elif registry is not None:
+        try:
+            reference = ModelRef.parse(teacher)
+            where = registry_of(reference, registry.settings) if reference.name else registry
+            found["teacher"] = find_version(reference, where).model_id
+        except StoreError:
+            pass
+    return found
+
+
+def _folder_state(folder: Path) -> str:
+    """Hash of the names, sizes and times of a folder's files: weights are too large to be read for this."""
+    files = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    facts = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""The training pipeline: data, candidates, evaluation, gate, registration; resumable."""

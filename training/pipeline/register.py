@@ -1,0 +1,254 @@
+"""Register the winner: behavioural tests, gate, sealed bundle, version and alias."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from classifier import Classifier, seal_bundle
+from classifier.reference import reference_frame, write_reference
+from stores.errors import ChampionChanged
+from stores.promotion import DATA_SOURCE, SOURCE_FINGERPRINT, label_tags
+from stores.registry import ModelRegistry, RegisteredModel, tags_of
+from stores.settings import SigningSettings
+from training.data import Part, Splits
+from training.data.readers import source_identity
+from training.evaluation.behaviour import Behaviour, run_behavioural_tests
+from training.evaluation.candidate import CandidateResult
+from training.experiment.schema import Experiment
+from training.gate.contenders import changed_source, current_champion, withholding_reasons
+from training.gate.decision import Decision, decide
+from training.gate.page import write_gate_pages
+from training.logs import fields
+from training.pipeline.outcome import Outcome
+from training.pipeline.refit import Refitted, register_bundle, register_refitted, write_refitted_report
+from training.reporting.run_report import write_bundle_report, write_json
+
+log = logging.getLogger(__name__)
+_GOLDEN_LENGTH = 400
+_MOST_JUDGEMENTS = 4
+"""How often the winner is evaluated where others promote meanwhile."""
+_INT8_TEXTS = 48
+"""Texts with which the loader compares int8 and float32 on each processor: half a second of int8."""
+
+
+def run_gate(
+    experiment: Experiment,
+    winner: CandidateResult,
+    splits: Splits,
+    registry: ModelRegistry,
+    report: Path,
+    *,
+    registration: str | None = None,
+) -> Decision:
+    """Try the winner's behaviour, compare it with the champion, and write the page that shows both.
+
+    `registration` finds the version that an interrupted run had registered the winner as (`registration_of`).
+    """
+    classifier = Classifier.load(winner.bundle, verify=False)
+    behaviour = run_behavioural_tests(
+        classifier, splits.train, splits.test, experiment.behaviour, seed=experiment.seed
+    )
+    mlflow.log_metrics(behaviour.metrics())
+    write_json(report / "behaviour.json", behaviour.as_dict(texts=True))
+    keys = (registration, refitted_registration(registration)) if registration else ()
+    own = [found.version for key in keys if (found := registry.registered_for(key))]
+    pages = {
+        report / "gate.html": True,
+        winner.bundle / "report" / "gate.html": experiment.analysis.texts_in_bundle,
+    }
+    return _judged(experiment, winner, splits, registry, behaviour, pages, own=own)
+
+
+def _judged(
+    experiment: Experiment,
+    winner: CandidateResult,
+    splits: Splits,
+    registry: ModelRegistry,
+    behaviour: Behaviour,
+    pages: Mapping[Path, bool],
+    *,
+    own: Collection[str],
+) -> Decision:
+    """Compare the winner with whichever version is champion now, and write `pages` (path → whether with texts)."""
+    champion = current_champion(registry, splits, keys=SigningSettings().keys, own=own)
+    decision = decide(
+        winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed, behaviour=behaviour
+    )
+    source, fingerprint = source_identity(experiment.data), splits.report.source_fingerprint
+    withheld = withholding_reasons(champion, winner.description.labels, source, fingerprint)
+    changed = changed_source(champion, source, fingerprint)
+    decision = replace(
+        decision, withheld=withheld, reasons=(*decision.reasons, *withheld, *([changed] if changed else ()))
+    )
+    write_gate_pages(
+        pages,
+        experiment.name,
+        winner,
+        decision,
+        champion,
+        behaviour,
+        splits.test,
+        experiment.gate,
+    )
+    return replace(decision, behaviour=behaviour, champion_version=champion.version if champion else None)
+
+
+def registration_of(run: str, winner: CandidateResult) -> str:
+    """What the winner of a run is registered for: the same when the run was interrupted and is continued."""
+    return hashlib.sha256(f"{run} {winner.name}".encode()).hexdigest()[:32]
+
+
+def refitted_registration(registration: str) -> str:
+    """The same of the winner trained once more on all texts."""
+    return f"{registration}-refitted"
+
+
+def register(
+    experiment: Experiment,
+    winner: CandidateResult,
+    splits: Splits,
+    registry: ModelRegistry,
+    outcome: Outcome,
+    refitted: Refitted | None = None,
+    *,
+    registration: str | None = None,
+) -> RegisteredModel:
+    """Seal the winner's bundle, log it, register it, and give it the alias that the gate decided on, if any.
+
+    Where it was `refitted` on all texts, that one is the next version, and gets the alias. A version that an
+    interrupted run had registered for `registration` is used again. Where another version became champion after the
+    gate had evaluated, the winner is evaluated against that one, which may change `outcome.decision`.
+    """
+    assert outcome.decision is not None
+    bundle, decision = winner.bundle, outcome.decision
+    frame = reference_frame(
+        splits.test.originals,  # as traffic will send them
+        splits.test.labels,
+        winner.test_predictions,
+        winner.description.labels,
+        origins=splits.test.origins if splits.test.live else None,
+    )
+    write_reference(bundle, frame)
+    write_bundle_report(bundle, outcome.report, experiment, winner, decision)
+    data: dict[str, Any] = {
+        "source": splits.report.source,
+        "fingerprint": splits.fingerprint,
+        "train_fingerprint": splits.train.fingerprint,
+        "test_fingerprint": splits.test.fingerprint,
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        **splits.report.live_facts(),
+        **experiment.smoke_tags(),
+    }
+    sealing: dict[str, Any] = {
+        "golden_texts": _golden_texts(splits.validation),
+        "int8_texts": _int8_texts(splits.validation),
+        "signing_key": SigningSettings().keys,
+    }
+    seal_bundle(bundle, winner.description, data=data, **sealing)
+    facts: dict[str, Any] = {
+        "experiment": experiment.name,
+        "candidate": winner.name,
+        "data": splits.fingerprint,
+        DATA_SOURCE: source_identity(experiment.data),
+        SOURCE_FINGERPRINT: splits.report.source_fingerprint,
+        "config": hashlib.sha256(experiment.as_yaml().encode()).hexdigest(),
+        "seed": experiment.seed,
+        "validation_macro_f1": winner.validation.macro_f1.value,
+        "test_macro_f1": winner.test.macro_f1.value,
+        "test_macro_f1_low": winner.test.macro_f1.low,
+        "test_macro_f1_high": winner.test.macro_f1.high,
+        "test_accuracy": winner.test.accuracy.value,
+        "test_calibration_error": winner.test.calibration_error.value,
+        "megabytes": winner.megabytes,
+        "latency_ms_p50": winner.milliseconds,
+        "latency_ms_p95": winner.cost.milliseconds_p95,
+        **splits.report.live_facts(),
+        **({"live_test_accuracy": winner.live.accuracy.value} if winner.live else {}),
+    }
+    labels = label_tags(winner.description.labels)
+    tags = {**tags_of(facts), **labels, **experiment.smoke_tags(), **decision.tags()}
+    version = register_bundle(bundle, tags, registry, registration)
+    if refitted is not None:
+        outcome.judged_version = version
+        write_refitted_report(refitted, winner, version.version, splits)
+        data |= refitted.data_facts(version.version)
+        seal_bundle(refitted.bundle, refitted.description, data=data, **sealing)
+        version = register_refitted(
+            refitted, version, tags, registry, refitted_registration(registration) if registration else None
+        )
+    version = _with_alias(experiment, winner, splits, registry, outcome, version)
+    decision = outcome.decision
+    mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
+    mlflow.set_tags({"winner": winner.name, "version": version.version, **tags_of(decision.tags())})
+    mlflow.log_text(decision.as_markdown(winner.name, experiment.name), "decision.md")
+    return version
+
+
+def _with_alias(
+    experiment: Experiment,
+    winner: CandidateResult,
+    splits: Splits,
+    registry: ModelRegistry,
+    outcome: Outcome,
+    version: RegisteredModel,
+) -> RegisteredModel:
+    """Give `version` the alias that the gate decided on; decided again if the champion has changed since."""
+    for _ in range(_MOST_JUDGEMENTS):
+        decision = outcome.decision
+        assert decision is not None
+        if decision.alias is None:
+            return version
+        if not decision.promoted:
+            return registry.challenge(version.version)
+        try:
+            return registry.promote(version.version, expected=decision.champion_version)
+        except ChampionChanged as error:
+            log.warning("champion_changed", extra=fields(words=str(error)))
+        assert decision.behaviour is not None
+        # The page in the bundle, which is sealed and registered, stays that of the first judgement.
+        again = _judged(
+            experiment, winner, splits, registry, decision.behaviour, {outcome.report / "gate.html": True},
+            own=[version.version],
+        )  # fmt: skip
+        before = _version_label(decision.champion_version)
+        note = f"Decided again: {before} at first, and {_version_label(again.champion_version)} at promotion."
+        outcome.decision = replace(again, reasons=(*again.reasons, note))
+        registry.tag(version.version, tags_of(outcome.decision.tags()))
+    log.warning("kept_as_challenger", extra=fields(version=version.version))
+    assert outcome.decision is not None
+    kept = (
+        f"The champion changed {_MOST_JUDGEMENTS} times while this run was to promote: it stays challenger."
+    )
+    outcome.decision = replace(outcome.decision, passed=False, reasons=(*outcome.decision.reasons, kept))
+    registry.tag(version.version, tags_of(outcome.decision.tags()))
+    return registry.challenge(version.version)
+
+
+def _version_label(champion: str | None) -> str:
+    return f"version {champion} was champion" if champion else "there was no champion"
+
+
+def _golden_texts(validation: Part) -> list[str]:
+    """One text a label, cut short: they travel with the model. One that `data.clean` changes is preferred."""
+    chosen: dict[str, str] = {}
+    changed: set[str] = set()
+    for text, original, label in zip(validation.texts, validation.originals, validation.labels, strict=True):
+        if label not in chosen or (original != text and label not in changed):
+            chosen[label] = original[:_GOLDEN_LENGTH]
+            changed.update([label] if original != text else [])
+    return [chosen[label] for label in sorted(chosen)]
+
+
+def _int8_texts(validation: Part) -> list[str]:
+    """Texts of the validation part, evenly spread over labels, cut short as the golden ones are."""
+    by_label = sorted(zip(validation.labels, range(len(validation)), strict=True))
+    step = max(1, -(-len(by_label) // _INT8_TEXTS))
+    return [validation.originals[index][:_GOLDEN_LENGTH] for _, index in by_label[::step]]

@@ -1,0 +1,1 @@
+"""Propose an experiment for a data file: `python -m training new FILE`."""

@@ -1,0 +1,1 @@
+"""Regularisers for fine-tuning: AWP, Mixout, layer-wise learning rates, losses. Each file depends on torch only."""

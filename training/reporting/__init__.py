@@ -1,0 +1,1 @@
+"""Reports: plots, tables, the run page and the model card."""

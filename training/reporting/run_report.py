@@ -1,0 +1,198 @@
+"""The report of a run: the closing table, its notes, and the files of `report/`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from stores.registry import RegisteredModel
+from training.data import Splits
+from training.evaluation import pareto
+from training.evaluation.candidate import CandidateResult, difference
+from training.evaluation.error_report import FOLDER as ERRORS
+from training.experiment.rerun import EXPERIMENT_FILE, RERUN_FILE, rerun_yaml, resolved_yaml
+from training.experiment.schema import Experiment
+from training.gate.decision import Decision
+from training.reporting import plots
+from training.reporting.comparison_plots import draw_comparison
+from training.reporting.conclusion import conclude
+from training.reporting.model_card import CARD
+from training.reporting.style import mark
+
+
+def smoke_sentences(experiment: Experiment, registered: str) -> list[str]:
+    """What a smoke run says of itself before it starts; nothing for a real one."""
+    if experiment.replaced is None:
+        return []
+    lines = [escape(f"  {key}: {what}") for key, what in experiment.replaced.items()]
+    return [
+        "[bold yellow]Smoke run[/]: a small size that shows the way is clear; its figures say nothing of the real one. "
+        f"Its winner is registered as {escape(registered)}, apart from the real model.",
+        *(["In place of what has to be fetched:", *lines] if lines else []),
+    ]
+
+
+def closing_table(
+    experiment: Experiment, evaluated: Sequence[CandidateResult], failed: Collection[str], winner: str | None
+) -> Table:
+    """Every candidate of a run with its figures; the failed ones without."""
+    table = Table(
+        title=escape(f"Candidates of {experiment.name}"), title_justify="left", caption_justify="left",
+        box=SIMPLE_HEAD, collapse_padding=True,
+    )  # fmt: skip
+    table.add_column("candidate", no_wrap=True)
+    live = any(item.live for item in evaluated)
+    for heading in ("val. F1", "test F1", "interval", *(["live"] if live else []), "MB", "ms/text", "train"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    points = [point for item in evaluated for point in item.points]
+    if len(points) > 1:
+        table.caption = pareto.front_caption(points)
+    for item in evaluated:
+        role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
+        f1 = item.test.macro_f1
+        table.add_row(
+            item.name + role,
+            f"{item.validation.macro_f1.value:.3f}",
+            f"{f1.value:.3f}",
+            f"{f1.low:.3f}–{f1.high:.3f}",
+            *([f"{item.live.accuracy.value:.3f}" if item.live else ""] if live else []),
+            f"{item.megabytes:.1f}",
+            f"{item.milliseconds:.1f}",
+            f"{item.trained.figures['training_seconds']:.0f} s",
+            style="bold" if item.name == winner else None,
+        )
+        if point := item.int8:
+            table.add_row(
+                point.name,
+                "",
+                f"{point.f1.value:.3f}",
+                f"{point.f1.low:.3f}–{point.f1.high:.3f}",
+                *([""] if live else []),
+                f"{point.megabytes:.1f}",
+                f"{point.milliseconds:.1f}",
+                style="dim",
+            )
+    for name in failed:
+        table.add_row(f"{name} (failed)", style="red")
+    return table
+
+
+def how_to_promote(version: RegisteredModel, decision: Decision) -> str:
+    """What a person does with a version that was registered without an alias."""
+    force = "" if decision.passed else " --force"
+    return (
+        f"It was not made champion or challenger: it may be another classifier. "
+        f"`python -m training promote {version.version} --model {version.name}{force}` makes it champion; to keep the "
+        "two apart, train it under another name (MODEL_NAME, or `model_name` in the experiment)."
+    )
+
+
+def baseline_sentences(
+    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: CandidateResult, splits: Splits
+) -> list[str]:
+    """A sentence for each baseline that the winner is not shown to beat on the test part."""
+    sentences = []
+    for item in evaluated:
+        if item.name == winner.name or not experiment.candidates[item.name].baseline:
+            continue
+        gain = difference(winner, item, splits, experiment.gate, seed=experiment.seed)
+        if gain.low > 0:
+            continue
+        relation = "better than" if gain.high < 0 else "as good as"
+        sentences.append(
+            f"The baseline {item.name} is {relation} {winner.name} here: the winner's macro-F1 differs by "
+            f"{gain.value:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), and the baseline takes "
+            f"{item.megabytes:.1f} MB and {item.milliseconds:.1f} ms per text against {winner.megabytes:.1f} MB and "
+            f"{winner.milliseconds:.1f} ms."
+        )
+    return sentences
+
+
+def write_conclusion(
+    folder: Path,
+    experiment: Experiment,
+    evaluated: Sequence[CandidateResult],
+    winner: CandidateResult,
+    splits: Splits,
+) -> str:
+    """Write `conclusion.md`, and return it; neither where there is nothing to compare."""
+    text = conclude(experiment, evaluated, winner, splits)
+    if text:
+        (folder / "conclusion.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def write_run_report(
+    folder: Path,
+    experiment: Experiment,
+    model_name: str,
+    evaluated: Sequence[CandidateResult],
+    winner: CandidateResult | None,
+) -> None:
+    """Write what compares candidates (`comparison.png`, `pareto.png`, `candidates.json`, `compared/`), and
+    `experiment.yaml` with `rerun.yaml` beside it where a retraining runs another one (training/experiment/rerun.py).
+    """
+    made, again = resolved_yaml(experiment, model_name), rerun_yaml(experiment, model_name)
+    (folder / EXPERIMENT_FILE).write_text(made, encoding="utf-8")
+    if again != made:
+        (folder / RERUN_FILE).write_text(again, encoding="utf-8")
+    write_json(folder / "candidates.json", [item.as_dict() for item in evaluated])
+    baselines = {name for name, config in experiment.candidates.items() if config.baseline}
+    if evaluated:
+        plots.candidate_comparison(
+            {item.name: (item.test.macro_f1, item.milliseconds, item.megabytes) for item in evaluated},
+            winner.name if winner else None,
+            folder / "comparison.png",
+            title=f"{experiment.name}: {evaluated[0].test.texts} test texts",
+            baselines=baselines,
+        )
+    draw_comparison(
+        evaluated,
+        winner.name if winner else None,
+        folder / "compared",
+        title=experiment.name,
+        baselines=baselines,
+    )
+    points = [point for item in evaluated for point in item.points]
+    if len(points) > 1:
+        pareto.draw(
+            [replace(point, name=mark(point.name, None, baselines)) for point in points],
+            folder / "pareto.png",
+            title=f"{experiment.name}: quality against serving cost, {evaluated[0].test.texts} test texts",
+        )
+
+
+def write_bundle_report(
+    bundle: Path, run_report: Path, experiment: Experiment, winner: CandidateResult, decision: Decision
+) -> None:
+    """Write the bundle's `report/`: `metrics.json`, `decision.md` and every picture that shows the winner.
+
+    What quotes texts of the data is left out, unless the experiment says otherwise.
+    """
+    report = bundle / "report"
+    private = () if experiment.analysis.texts_in_bundle else (ERRORS,)
+    shutil.copytree(
+        run_report / winner.name, report, ignore=shutil.ignore_patterns(*private), dirs_exist_ok=True
+    )
+    shown = ["comparison.png", "pareto.png", EXPERIMENT_FILE, RERUN_FILE, CARD]
+    if experiment.analysis.texts_in_bundle:
+        shown.append("label_errors.csv")
+    for name in shown:
+        if (run_report / name).is_file():
+            shutil.copy(run_report / name, report / name)
+    write_json(report / "metrics.json", winner.as_dict())
+    page = decision.as_markdown(winner.name, experiment.name)
+    for folder in (report, run_report):
+        (folder / "decision.md").write_text(page, encoding="utf-8")
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` for machines and people: two spaces, no escapes."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,118 @@
+"""Train every candidate with every seed, in turns; reuse trials of earlier comparisons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import mlflow
+from rich.console import Console
+from rich.markup import escape
+
+from stores.names import file_name
+from stores.registry import ModelRegistry
+from stores.settings import TrackingSettings
+from training.data import Splits, load_data, split_data
+from training.distillation.teacher import pinned_teachers
+from training.errors import NoCandidateLeft
+from training.logs import training_progress
+from training.models.fingerprint import training_inputs
+from training.pipeline.resume import working_folder
+from training.seed_comparison.report import ranking_table, write_report
+from training.seed_comparison.statistics import Ranking, rankings
+from training.seed_comparison.trial import Plan, Trial, find_trial, run_trial, trial_key
+from training.settings import TrainingSettings
+
+
+@dataclass
+class Comparison:
+    """Result of a comparison or trial."""
+
+    rankings: list[Ranking]
+    report: Path
+    """Folder of `seeds.md`, `seeds.json` and `seeds.png`."""
+    trained: int = 0
+    """Trials that were trained now."""
+    found: int = 0
+    """Trials that an earlier comparison had finished."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Trial → why it failed."""
+
+
+def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
+    """Train what is not yet trained, compare, and write the report; nothing is registered.
+
+    Raises:
+        ExperimentInvalid: the reference is no candidate.
+        DataError: the data cannot be used.
+        NoCandidateLeft: no trial has finished.
+        StoreError: MLflow does not answer.
+    """
+    console = console or Console()
+    registry = ModelRegistry(TrackingSettings())
+    plan = replace(plan, experiment=pinned_teachers(plan.experiment, registry))
+    experiment, reference = plan.experiment, plan.reference
+
+    @cache
+    def split(seed: int) -> Splits:
+        return split_data(load_data(experiment.data, seed), experiment.data, seed)
+
+    settings = TrainingSettings()
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
+    comparison = Comparison([], settings.reports / f"{file_name(experiment.name)}-seeds-{stamp}")
+    trials: list[Trial] = []
+    first = split(experiment.seed)
+    console.print(first.report)
+    with (
+        working_folder(f"{experiment.name}-seeds") as scratch,
+        registry.run(experiment.name, f"{experiment.name}, {plan.seeds} seeds"),
+    ):
+        mlflow.set_tags({"kind": "seeds", "reference": reference, "data": first.fingerprint})
+        mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
+        with training_progress(console) as progress:
+            for seed, name in plan.trials():
+                config = experiment.candidates[name]
+                splits = split(seed) if plan.resplit else first
+                inputs = training_inputs(config, {}, splits, seed, registry)
+                key = trial_key(config, splits, seed, inputs)
+                done = find_trial(registry, experiment.name, name, key, seed)
+                if done is not None:
+                    comparison.found += 1
+                    trials.append(done)
+                    continue
+                folder = scratch / f"{name}-{seed}-{key[:12]}"
+                try:
+                    trial = run_trial(
+                        registry, experiment.name, name, config, splits, seed, folder, progress, inputs
+                    )
+                except Exception as error:  # one candidate's failure must not lose the others' hours
+                    comparison.failed[f"{name}, seed {seed}"] = f"{type(error).__name__}: {error}"
+                    console.print(
+                        f"[red]{name}, seed {seed} failed:[/] {escape(str(error))}", highlight=False
+                    )
+                    continue
+                comparison.trained += 1
+                trials.append(trial)
+                console.print(
+                    f"{name}, seed {seed}: test macro-F1 {trial.figures['test_macro_f1']:.3f} "
+                    f"in {trial.figures['training_seconds']:.1f} s",
+                    highlight=False,
+                )
+        if not trials:
+            raise NoCandidateLeft(
+                f"no trial of {experiment.name} has finished: "
+                + "; ".join(f"{name}: {why}" for name, why in comparison.failed.items())
+            )
+        comparison.rankings = rankings(trials, list(experiment.candidates), reference, plan.confidence)
+        write_report(comparison.report, plan, comparison.rankings, first, comparison.failed)
+        mlflow.log_artifacts(str(comparison.report), "report")
+    console.print(ranking_table(plan, comparison.rankings))
+    console.print(
+        f"{comparison.trained} trained, {comparison.found} from earlier, {len(comparison.failed)} failed. "
+        f"Table, figures and picture: {comparison.report}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return comparison

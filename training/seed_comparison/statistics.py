@@ -1,0 +1,102 @@
+"""Means over seeds and paired differences, with t intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.intervals import Interval
+from training.seed_comparison.trial import Trial
+
+FIGURE = "test_macro_f1"
+"""What candidates are compared by."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A candidate over all its seeds."""
+
+    candidate: str
+    values: dict[int, float]
+    """Seed → macro-F1 on the test part."""
+    macro_f1: Interval | None
+    """Mean over the seeds; None with fewer than two."""
+    difference: Interval | None
+    """Mean difference to the reference, seed by seed; None for the reference itself, or with fewer than two pairs."""
+    seconds: float
+    """Median training time in seconds on this machine, as busy as it was."""
+    cost: float | None
+    """Median over the seeds of this candidate's training time by the reference's with the same seed."""
+    milliseconds: float
+    """Median latency of a single text in ms."""
+
+    @property
+    def verdict(self) -> str:
+        """What the interval of the difference says."""
+        if self.difference is None:
+            return ""
+        if self.difference.low > 0:
+            return "better"
+        return "worse" if self.difference.high < 0 else "unclear"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as JSON can write it."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The mean with Student's interval, which holds for few values of about normal spread.
+
+    Raises:
+        ValueError: fewer than two values, which say nothing of their spread.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        raise ValueError(f"an interval needs two values or more, not {len(values)}")
+    mean = float(np.mean(values))
+    half = float(t.ppf(0.5 + confidence / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
+    return Interval(mean, mean - half, mean + half)
+
+
+def rankings(
+    trials: Sequence[Trial], candidates: Sequence[str], reference: str, confidence: float = 0.95
+) -> list[Ranking]:
+    """Every candidate that finished a trial, in the order given.
+
+    The difference is paired by seed: the same seed gives the same order of texts and the same new head, so what these
+    do to both candidates does not blur it. It speaks of seeds, not of texts: all are scored on the same test part.
+    """
+    by_name = {
+        name: {trial.seed: trial.figures for trial in trials if trial.candidate == name}
+        for name in candidates
+    }
+    return [
+        _ranking(name, by_name[name], by_name[reference] if name != reference else {}, confidence)
+        for name in candidates
+        if by_name[name]
+    ]
+
+
+def _ranking(
+    name: str,
+    own: Mapping[int, Mapping[str, float]],
+    reference: Mapping[int, Mapping[str, float]],
+    confidence: float,
+) -> Ranking:
+    values = {seed: figures[FIGURE] for seed, figures in sorted(own.items())}
+    paired = sorted(set(own) & set(reference))
+    differences = [own[seed][FIGURE] - reference[seed][FIGURE] for seed in paired]
+    ratios = [own[seed]["training_seconds"] / reference[seed]["training_seconds"] for seed in paired]
+    return Ranking(
+        candidate=name,
+        values=values,
+        macro_f1=t_interval(list(values.values()), confidence) if len(values) > 1 else None,
+        difference=t_interval(differences, confidence) if len(differences) > 1 else None,
+        seconds=float(np.median([figures["training_seconds"] for figures in own.values()])),
+        cost=float(np.median(ratios)) if ratios else None,
+        milliseconds=float(np.median([figures["latency_ms_p50"] for figures in own.values()])),
+    )

@@ -1,0 +1,1 @@
+"""Semi-supervised learning from unlabelled texts: self-training and label spreading."""

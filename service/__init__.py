@@ -1,1 +1,1 @@
-"""The champion answers: HTTP face, batching, following the alias, prediction log, page, batch scoring."""
+"""The service: HTTP, batching, the followed champion, the prediction log, pages, batch scoring, a client."""

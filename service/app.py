@@ -1,37 +1,48 @@
-"""The BentoML service: `bentoml serve` in the root starts it. BentoML runs the process, `service.face` answers.
+"""The BentoML service, started by `bentoml serve`: BentoML runs the process, `service.http.middleware` answers.
 
-What BentoML does to each request is switched off where it costs without helping: its access log (ours has the request
-id), its spans (no exporter), its metrics (labels without bound, see `service.metrics`) and its time-out, which
-would leave the work running.
+These parts of BentoML are switched off for each request: its access log (ours has the request id), its spans (no
+exporter), its metrics (unbounded labels, see `service.observability.metrics`) and its time-out, which would leave the
+work running. `python -m service serve` starts the same service without BentoML.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 from types import FrameType
 
+from service.start_checks import enter_working_dir
+from service.supervisor import end_with_parent, in_worker, make_supervisor_safe
+from stores.settings import private_umask
 from stores.telemetry import turn_telemetry_off
 
 turn_telemetry_off()
+if in_worker():
+    enter_working_dir()  # before settings are read
+    end_with_parent()
+else:
+    make_supervisor_safe()
+private_umask()
 # One worker a container: plain counters in memory, not files shared with every other service of this user.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 import bentoml  # noqa: E402  after the switches
 
 from service.engine import Engine  # noqa: E402
-from service.face import Face  # noqa: E402
-from service.json_logs import log_as_json  # noqa: E402
-from service.metrics import Metrics  # noqa: E402
+from service.http.connection import install  # noqa: E402
+from service.http.middleware import HttpMiddleware  # noqa: E402
+from service.server import begin, end, log_as_json, make_engine  # noqa: E402
 from service.settings import ServiceSettings  # noqa: E402
-from stores.settings import PredictionSettings, SigningSettings, TrackingSettings  # noqa: E402
 
 
 @bentoml.service(
     name="champion",
     workers=1,
+    # Only this machine; another address takes `--host` or BENTOML_HOST, and keys (`service.start_checks`).
+    http={"host": "127.0.0.1", "port": 3000},
+    # Of a bento's container. "custom" keeps BentoML from installing a compiler and git: every package is a wheel.
+    image=bentoml.images.Image(base_image="python:3.11-slim-bookworm", distro="custom"),
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
     tracing={"excluded_urls": ".*"},
@@ -44,24 +55,18 @@ class Champion:
     def __init__(self) -> None:
         settings = ServiceSettings()
         log_as_json(settings.log_level)
-        self.engine = Engine(
-            settings, TrackingSettings(), PredictionSettings(), SigningSettings(), Metrics("champion")
-        )
+        self.engine = make_engine(settings)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         """Start the engine's threads, and refuse new work for a while before connections close at SIGTERM."""
-        # What has been imported by now lives as long as the process. Out of the garbage collector's sight it costs no
-        # pauses: a full collection took 100 ms, in which nobody was answered.
-        gc.collect()
-        gc.freeze()
-        self.engine.start()
+        begin(self.engine)
         drain_on_sigterm(self.engine)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def stop(self) -> None:
         """Finish what was accepted."""
-        await asyncio.to_thread(self.engine.stop)
+        await end(self.engine)
 
 
 def drain_on_sigterm(engine: Engine) -> None:
@@ -85,4 +90,5 @@ def _engine() -> Engine:
     return engine
 
 
-Champion.add_asgi_middleware(Face, engine=_engine)  # type: ignore[attr-defined]
+install()  # BentoML makes uvicorn's configuration after it has imported this module
+Champion.add_asgi_middleware(HttpMiddleware, engine=_engine)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""`python -m service.batch INPUT OUTPUT`: score a file with the champion, in constant memory; a killed run goes on.
+"""`python -m service.batch INPUT OUTPUT`: score a file with the champion, in constant memory; a killed run resumes.
 
 Examples::
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -27,35 +28,38 @@ from rich.progress import (
 )
 from rich.table import Table as Grid
 
-from service.scoring.champion import ScoringModel, load_model
-from service.scoring.engines import Engine, in_this_process
-from service.scoring.errors import ScoringError
-from service.scoring.job import Job, check_output, run_job
-from service.scoring.on_ray import on_ray
-from service.scoring.parts import Progress as Done
-from service.scoring.tables import ReadOptions, Table
-from stores.settings import ClusterSettings, SigningSettings, TrackingSettings
+from service.batch_scoring.checkpoint import Progress as Done
+from service.batch_scoring.errors import ScoringError
+from service.batch_scoring.job import Job, check_output, run_job
+from service.batch_scoring.model import ScoringModel, load_model
+from service.batch_scoring.predict import ScoringEngine, local_engine
+from service.batch_scoring.ray import ray_engine
+from service.batch_scoring.tables import ReadOptions, Table
+from stores.model_ref import FORMS
+from stores.settings import ClusterSettings, SigningSettings, TrackingSettings, private_umask
+from stores.tabular import LineCounts
+from stores.tabular.options import QUOTES
 
 _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 
 
 @click.command(
-    help="Score the texts of INPUT into OUTPUT with the champion: CSV, TSV, JSONL (also .gz) or Parquet."
+    help="Score the texts of INPUT into OUTPUT with the champion: CSV (.csv), TSV (.tsv, .txt), JSON lines (.jsonl, "
+    ".ndjson), JSON (.json), each also .gz, or Parquet (.parquet, .pq). The output has the format of the input."
 )
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
 @click.option("--text-column", default="text", show_default=True, help="The column to classify.")
 @click.option(
     "--model-uri",
-    help="models:/NAME/VERSION (a number, or `latest`), models:/NAME@ALIAS or a bundle's folder. "
-    "Default: MODEL_URI, else the champion.",
+    help=f"The model: {FORMS}. Default: MODEL_URI, else the champion.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Who computes: this process, or workers on Ray; the output is the same.",
+    help="Compute in this process, or on workers of Ray; the output is the same.",
 )
 @click.option(
     "--ray-address",
@@ -70,7 +74,7 @@ _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
 @click.option("--scores", is_flag=True, help="Add a column p_LABEL with the probability of each label.")
 @click.option("--prefix", default="", help="Put this before the names of the new columns.")
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT if it exists.")
-@click.option("--restart", is_flag=True, help="Throw unfinished work away instead of going on with it.")
+@click.option("--restart", is_flag=True, help="Discard unfinished work instead of resuming it.")
 @click.option(
     "--chunk-rows",
     default=4096,
@@ -79,9 +83,30 @@ _INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
     help="Rows that are read, scored and made safe at a time.",
 )
 @click.option(
-    "--encoding", default="utf-8", show_default=True, help="Of CSV, TSV and JSONL; the output is UTF-8."
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    help="Of a text file without a byte order mark; the output is UTF-8.",
 )
-@click.option("--delimiter", help="Of CSV. Default: found in the header.")
+@click.option(
+    "--delimiter", help="Of CSV and TSV: one character, or `tab`. Default: found from the first lines."
+)
+@click.option(
+    "--quote",
+    type=click.Choice(QUOTES),
+    default="auto",
+    show_default=True,
+    help="Of CSV and TSV: what a double quote means. double: it encloses a field, and is doubled inside; backslash: "
+    'inside it is \\"; none: it is a character; auto: found from the content.',
+)
+@click.option(
+    "--no-header", is_flag=True, help="CSV and TSV: the first row is data. Columns are called 1, 2, …"
+)
+@click.option(
+    "--column-names",
+    metavar="A,B,…",
+    help="Of CSV and TSV: names in place of the header's, or where there is none.",
+)
 def main(
     source: Path,
     target: Path,
@@ -97,9 +122,21 @@ def main(
     chunk_rows: int,
     encoding: str,
     delimiter: str | None,
+    quote: str,
+    no_header: bool,
+    column_names: str | None,
 ) -> None:
-    """Read the options, run the job, say what came of it."""
-    reading = ReadOptions(text_column, chunk_rows, encoding=encoding, delimiter=delimiter)
+    """Read the options, run the job, print a summary."""
+    private_umask()
+    reading = ReadOptions(
+        text_column,
+        chunk_rows,
+        encoding=encoding,
+        delimiter=delimiter,
+        quote=quote,
+        header=not no_header,
+        column_names=tuple(column_names.split(",")) if column_names else None,
+    )
     job = Job(source, target, reading, prefix, scores, overwrite, restart)
     console = Console(stderr=True)
     tracking = TrackingSettings(model_uri=model_uri) if model_uri else TrackingSettings()
@@ -109,27 +146,27 @@ def main(
         computing = _engine(engine, ray_address, workers)
         model = load_model(tracking, SigningSettings())
         if model.warning:
-            console.print(f"[yellow]{model.warning}[/yellow]")
+            console.print(f"[yellow]{escape(model.warning)}[/yellow]")
         with watcher.bar:
             done = run_job(job, model, watcher, computing)
     except ScoringError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(
-            f"{error}. What is done is kept: the same command goes on from there"
+            f"{error}. What is done is kept: the same command continues from there"
         ) from None
     except KeyboardInterrupt:
-        console.print("Stopped. What is done is kept: the same command goes on from there.")
+        console.print("Stopped. What is done is kept: the same command continues from there.")
         sys.exit(_INTERRUPTED)
     console.print(_summary(job, model, done, watcher))
 
 
-def _engine(name: str, ray_address: str | None, workers: int | None) -> Engine:
+def _engine(name: str, ray_address: str | None, workers: int | None) -> ScoringEngine:
     if name == "ray":
-        return on_ray(ray_address or ClusterSettings().ray_address, workers)
+        return ray_engine(ray_address or ClusterSettings().ray_address, workers)
     if ray_address or workers:
         raise click.UsageError("--ray-address and --workers belong to --engine ray")
-    return in_this_process
+    return local_engine
 
 
 class _Watcher:
@@ -157,8 +194,8 @@ class _Watcher:
             self._began = time.monotonic()
             self.resumed_rows = done.rows
             if done.parts:
-                self._console.print(f"Going on after {done.rows:,} rows that are done.")
-            # Started at what is done already, so that the time left is reckoned from the speed of this run.
+                self._console.print(f"Resuming after {done.rows:,} rows.")
+            # Starts at the rows that are done, so that the remaining time follows from the speed of this run.
             self._task = self.bar.add_task(
                 "scoring", total=table.total, completed=done.position, rows=done.rows, rate=0.0
             )
@@ -172,14 +209,20 @@ class _Watcher:
 
 def _summary(job: Job, model: ScoringModel, done: Done, watcher: _Watcher) -> Grid:
     failed = sum(done.problems.values())
+    counts = LineCounts(**done.lines)
     grid = Grid.grid(padding=(0, 2))
-    grid.add_row("output", str(job.target))
-    grid.add_row("model", str(model))
+    grid.add_row("output", escape(str(job.target)))
+    grid.add_row("model", escape(str(model)))
+    grid.add_row("input", escape(str(counts)))
     grid.add_row("rows", f"{done.rows:,}")
     grid.add_row("scored", f"{done.rows - failed:,}")
-    grid.add_row("not scored", f"{failed:,}" + (", see the column " + job.prefix + "error" if failed else ""))
+    refused = f", {counts.refused:,} of them because they cannot be read" if counts.refused else ""
+    where = f"; see the column {job.prefix}error" if failed else ""
+    grid.add_row("not scored", f"{failed:,}{refused}{where}")
     for problem, count in sorted(done.problems.items(), key=lambda item: -item[1]):
-        grid.add_row("", f"{count:,}: {problem}")
+        grid.add_row("", escape(f"{count:,}: {problem}"))
+    for note in done.notes:
+        grid.add_row("note", escape(note))
     grid.add_row("speed", f"{watcher.rate(done):,.0f} rows/s")
     return grid
 

@@ -1,61 +1,79 @@
-"""The service without HTTP: from texts to answers that are logged, and from labels to feedback that is kept."""
+"""The service without HTTP: classifies texts and logs the predictions, and stores feedback."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
-from classifier import Encoded
-from service.agreement import Agreement, AgreementCounter
-from service.answer_cache import AnswerCache
-from service.batcher import Batcher
-from service.canary import chosen
-from service.challenger import challenger_follower
-from service.champion import ChampionFollower
+from classifier import Classifier, Encoded
+from service.api_keys import KeyRing
 from service.errors import (
-    ClientGone,
+    ClientDisconnected,
     DeadlinePassed,
     InvalidContent,
     NoModel,
     PredictionBroken,
     ShuttingDown,
     StoreUnavailable,
+    UnknownPrediction,
 )
-from service.jobs import Answer, Classified, Computed, Job, ServedModel, Stages
-from service.metrics import Metrics
-from service.prediction_log import PredictionLog
+from service.inference.batcher import Batcher
+from service.inference.bundle_check import CheckLimits
+from service.inference.cache import AnswerCache
+from service.inference.challenger import Agreement, AgreementCounter, Shadow, challenger_follower, in_canary
+from service.inference.jobs import Answer, ClassifyResult, ComputedBatch, Job, ServedModel, Stages
+from service.inference.model_follower import ChampionFollower
+from service.inference.prediction_log import PredictionLog
+from service.inference.prediction_sink import PredictionSink, StoreHandle, open_store
+from service.observability.metrics import Metrics
+from service.observability.tracing import Tracing
 from service.schemas import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
-from service.shadow import Shadow
-from service.store import StoreHandle
-from service.tracing import Tracing
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
-from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
+from stores.predictions.erasure import erase_predictions
+from stores.settings import PredictionSettings, SigningSettings, TrackingSettings, private_umask
+from stores.sources import API
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
+
+class JobFacts(TypedDict):
+    """What is stored with a request's predictions."""
+
+    request_id: str | None
+    source: str
+    key_name: str | None
+
+
 _ENCODERS = 2
-"""Threads that tokenise, so that a list of long texts does not hold up a short one."""
+"""Threads that tokenise, so that a list of long texts does not delay a short one."""
 _SHORT_TEXT = 2_000
-"""Characters that are tokenised on the event loop: a third of a millisecond, as long as it takes to wake a thread."""
+"""Characters that are tokenised on the event loop: 0.3 ms, about the cost of waking a thread."""
+_ENCODED_AT_ONCE = 50_000
+"""Characters that are tokenised in one call; a tokenizer holds about 230 bytes for each."""
+_LOOKED_UP = 100_000
+"""Characters of a request that are looked up in the cache on the event loop: 0.2 ms."""
 _STOP_SECONDS = 30.0
 _LOAD_SECONDS = 2.0
-"""A load that is going on at the end is not waited for: nobody will use it."""
+"""At the end, a running load of a model is not awaited any longer."""
 
 
 class Engine:
-    """Everything between the HTTP face and the stores.
+    """Everything between HTTP and the stores.
 
-    A text is tokenised off the event loop, waits in the batcher's line, is computed in a batch, is committed to the
-    prediction store, and is then answered. Each stage has threads of its own, so they overlap.
+    A text is tokenised off the event loop, queued, computed in a batch, committed to the prediction store, and then
+    answered. Each stage has separate threads, so the stages overlap.
     """
 
     def __init__(
@@ -67,12 +85,24 @@ class Engine:
         metrics: Metrics | None = None,
     ) -> None:
         self.settings = settings
-        self.metrics = metrics or Metrics()
-        self._store = StoreHandle(predictions.url)
-        self._log = PredictionLog(
-            self._store if settings.log_predictions else None, observe=self.metrics.commit
+        self.metrics = metrics or Metrics(sources=settings.sources)
+        self._traffic = frozenset(settings.sources)
+        self.keys = KeyRing(
+            settings.keys,
+            settings.api_keys_file,
+            requests_per_minute=settings.key_requests_per_minute,
+            texts_per_minute=settings.key_texts_per_minute,
+            failed=self.metrics.failed_keys.inc,
         )
-        self._cache = AnswerCache(settings.cache_bytes, observe=self.metrics.known)
+        self._store = StoreHandle(predictions)
+        self.sink = (
+            PredictionSink(predictions, self._store, replayed=self.metrics.replayed)
+            if settings.log_predictions
+            else None
+        )
+        sink = self.sink
+        self._log = PredictionLog(None if sink is None else lambda: sink, observe=self.metrics.commit)
+        self._cache = AnswerCache(settings.cache_bytes, observe=self.metrics.cache_hits)
         self._agreement = AgreementCounter()
         self._shadow = Shadow(
             settings.shadow_rate,
@@ -84,10 +114,10 @@ class Engine:
             self._log.put,
             batch_tokens=settings.batch_tokens,
             capacity=settings.queue_texts,
-            lanes=settings.cores,
+            workers=settings.cores,
             stall_seconds=settings.stall_seconds,
             cache=self._cache,
-            spare=self._shadow,
+            idle_task=self._shadow,
             observe=self.metrics.batch,
         )
         self.champion = ChampionFollower(
@@ -98,8 +128,12 @@ class Engine:
             precision=settings.precision,
             device=settings.device,
             batch_tokens=settings.batch_tokens,
+            allow_label_change=settings.allow_label_change,
             on_swap=self.metrics.swapped,
             on_failure=self.metrics.follow_failed,
+            on_labels=self.metrics.labels_refused,
+            limits=CheckLimits.of(settings),
+            on_problem=self.metrics.follow_problem,
         )
         self._challenger = challenger_follower(settings, tracking, signing, self.metrics.challenger_swapped)
         endpoint = settings.otel_exporter_otlp_endpoint
@@ -107,67 +141,77 @@ class Engine:
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoder")
         self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
         self.draining = False
-        """Set when the process was told to stop: new work is refused, accepted work is finished."""
-        self.metrics.queue_texts.set_function(lambda: self._batcher.waiting)
+        """True while the process stops: new work is refused, accepted work is finished."""
+        self.metrics.queue_texts.set_function(lambda: self._batcher.queued)
         self.metrics.cache_bytes.set_function(lambda: self._cache.bytes)
         self.metrics.drain_rate.set_function(lambda: self._batcher.rate)
+        self.metrics.keys.set_function(lambda: len(self.keys))
+        self.metrics.keys_problem.set_function(lambda: self.keys.problem is not None)
+        if sink is not None:
+            self.metrics.follow_store(sink.state)
 
     def start(self) -> None:
-        """Start every thread; returns at once, the champion is loaded in the background."""
+        """Start every thread; the champion is loaded in the background."""
+        private_umask()
+        self.keys.start()
+        if self.sink is not None:
+            self.sink.start()
         self._log.start()
         self._batcher.start()
         self.champion.start()
         if self._challenger is not None:
             self._challenger.start()
-        if self.settings.log_predictions:
-            self._writers.submit(self._open_store_early)
 
     def stop(self) -> None:
-        """Finish what was accepted, and end every thread."""
+        """Finish accepted work, and stop every thread."""
         self.draining = True
         self._encoders.shutdown()
         self._batcher.stop(_STOP_SECONDS)
         self._log.stop(_STOP_SECONDS)
+        if self.sink is not None:
+            self.sink.stop(_LOAD_SECONDS)
         self._writers.shutdown()
         self.champion.stop(_LOAD_SECONDS)
         if self._challenger is not None:
             self._challenger.stop(_LOAD_SECONDS)
+        self.keys.stop()
         self._store.close()
         if self.tracing is not None:
             self.tracing.stop()
 
     @property
     def alive(self) -> bool:
-        """Whether every thread that an answer needs is there and moves."""
+        """Whether every thread that an answer needs is alive and not stalled."""
         return self._batcher.alive and self._log.alive and self.champion.alive
 
     @property
     def ready(self) -> bool:
-        """Whether a request that comes now would be answered."""
-        return self.alive and not self.draining and self.champion.served is not None
+        """Whether a request would be answered now."""
+        keeps = self.sink is None or self.sink.ready
+        return self.alive and not self.draining and self.champion.served is not None and keeps
 
     def model(self) -> ServedModel:
-        """The model that answers now.
+        """The champion in use.
 
         Raises:
-            NoModel: none has been loaded; the message says why and what to do.
+            NoModel: none is loaded; the message says why and what to do.
         """
         if self.champion.served is not None:
             return self.champion.served
-        following = self.champion.following
-        reason = following.advice or f"{following.source} is still being loaded"
+        state = self.champion.state
+        reason = state.advice or f"{state.source} is still being loaded"
         raise NoModel(f"no model is loaded yet: {reason}", retry_after=max(1.0, self.settings.poll_seconds))
 
     @property
     def challenger(self) -> ServedModel | None:
-        """The model that is compared with the champion, or answers a share of the requests; None: there is none."""
+        """The loaded challenger; None: there is none."""
         found = self._challenger.served if self._challenger is not None else None
         champion = self.champion.served
-        # It has just been promoted, and both followers have not looked yet.
+        # After a promotion both followers may have the same model until their next poll.
         return None if found is None or champion is None or found.model_id == champion.model_id else found
 
     def agreement(self, challenger: ServedModel) -> Agreement:
-        """How often `challenger` gave the same label as the champion that answers now."""
+        """How often `challenger` gave the same label as the champion."""
         return self._agreement.of((self.model().model_id, challenger.model_id))
 
     async def classify(
@@ -176,21 +220,26 @@ class Engine:
         *,
         deadline: float,
         request_id: str | None = None,
+        source: str = API,
+        key_name: str | None = None,
         sticky_key: str | None = None,
-        gone: Callable[[], Awaitable[None]] | None = None,
-    ) -> Classified:
-        """Answers to the request's texts, in order, and the model that gave them; every one is logged.
+        disconnected: Callable[[], Awaitable[None]] | None = None,
+    ) -> ClassifyResult:
+        """Classify the request's texts; every prediction is logged.
 
         Args:
             request: texts and options.
-            deadline: `time.monotonic()` after which nobody waits for them.
-            request_id: kept with the predictions.
-            sticky_key: requests with the same one are answered by the same model while CANARY_SHARE is set.
-            gone: returns when the client has left.
+            deadline: `time.monotonic()` after which the answer is of no use.
+            request_id: stored with the predictions.
+            source: where the request came from; stored with the predictions. The challenger is compared on texts of
+                TRAFFIC_SOURCES only.
+            key_name: name of the request's key; stored with the predictions.
+            sticky_key: with CANARY_SHARE, requests of the same key are answered by the same model.
+            disconnected: returns when the client has disconnected.
 
         Raises:
             NoModel, QueueFull, ShuttingDown, WorkerDead, StoreUnavailable, InvalidContent, PredictionBroken,
-            DeadlinePassed, ClientGone.
+            DeadlinePassed, ClientDisconnected.
         """
         self._refuse_when_draining()
         model, texts = self._model_for(sticky_key), request.texts
@@ -201,35 +250,53 @@ class Engine:
                 field="text",
             )
         started = time.monotonic()
-        job = self._known(model, request, deadline, request_id)
+        facts: JobFacts = {"request_id": request_id, "source": source, "key_name": key_name}
+        # Long texts are looked up by the worker thread, which reads the cache again.
+        short = sum(map(len, texts)) <= _LOOKED_UP
+        job = self._from_cache(model, request, deadline, facts) if short else None
         if job is None:
             self._batcher.reserve(len(texts))
             try:
-                encoded = await self._encode(model, request, deadline)
+                encoded = await self._encode(model, request, deadline, disconnected)
             except BaseException:
                 self._batcher.release(len(texts))
                 raise
-            job = Job(model, encoded, deadline=deadline, request_id=request_id, began=started)
+            job = Job(model, encoded, deadline=deadline, began=started, **facts)
             self._batcher.submit(job)
         try:
-            answers = await _answered(job, gone)
+            answers = await _answered(job, disconnected)
         except PredictionBroken as error:
             if isinstance(request.text, str):
                 error.field = "text"
             raise
-        found = Classified(model, answers, Stages.of(job, tokenise=job.submitted - started))
-        self.metrics.answered(found)
-        if model is self.champion.served and self._shadow.offer(model, self.challenger, texts, answers):
-            self._batcher.nudge()
+        found = ClassifyResult(model, answers, Stages.of(job, tokenise=job.submitted - started))
+        self.metrics.answered(found, source)
+        if (
+            source in self._traffic
+            and model is self.champion.served
+            and self._shadow.offer(model, self.challenger, texts, answers)
+        ):
+            self._batcher.wake()
         return found
 
-    async def feedback(self, request: FeedbackRequest, *, deadline: float) -> FeedbackResult:
-        """Note true labels; `deadline` as in `classify`.
+    async def feedback(
+        self,
+        request: FeedbackRequest,
+        *,
+        deadline: float,
+        source: str = API,
+        key_name: str | None = None,
+        of_key: str | None = None,
+    ) -> FeedbackResult:
+        """Store true labels; `deadline`, `source` and `key_name` as in `classify`.
+
+        Args:
+            of_key: name of the key whose predictions may be labelled; others are reported as unknown. None: all may.
 
         Raises:
             InvalidContent: too many items, conflicting ones, or a label that the model does not know.
-            StoreUnavailable: they could not be kept.
-            DeadlinePassed: they were not kept in time; they may be kept yet, and can safely be sent again.
+            StoreUnavailable: they could not be stored.
+            DeadlinePassed: they were not stored in time; they may be stored later, and can be sent again.
         """
         self._refuse_when_draining()
         if len(request.feedback) > self.settings.max_texts:
@@ -243,44 +310,81 @@ class Engine:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                return await loop.run_in_executor(self._writers, self._keep, request, labels)
+                return await loop.run_in_executor(
+                    self._writers, self._keep, request, labels, source, key_name, of_key
+                )
         except TimeoutError:
             raise _deadline_passed() from None
         except PredictionStoreError as error:
             logger.error("feedback_not_kept", extra={"fields": {"reason": str(error)}})
             raise StoreUnavailable("the feedback could not be kept: try again") from error
 
+    async def erase(self, prediction_id: str, *, of_key: str | None, deadline: float) -> None:
+        """Erase a prediction and its labels from the store, and clear the cache.
+
+        Args:
+            prediction_id: its id.
+            of_key: name of the API key whose predictions may be erased; None: all.
+            deadline: as in `classify`.
+
+        Raises:
+            UnknownPrediction: there is none with this id, or none of this key.
+            StoreUnavailable: it could not be erased, or may still be in the spool.
+            DeadlinePassed: it was not erased in time; it may be erased later.
+        """
+        self._refuse_when_draining()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                await loop.run_in_executor(self._writers, self._erase, prediction_id, of_key)
+        except TimeoutError:
+            raise _deadline_passed() from None
+        except PredictionStoreError as error:
+            logger.error("prediction_not_erased", extra={"fields": {"reason": str(error)}})
+            raise StoreUnavailable("the prediction could not be erased: try again") from error
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _model_for(self, sticky_key: str | None) -> ServedModel:
-        """The champion, or for a share of the keys the challenger."""
+        """The champion, or for CANARY_SHARE of the keys the challenger."""
         champion, challenger = self.model(), self.challenger
         if (
             challenger is not None
             and set(challenger.classifier.labels) == set(champion.classifier.labels)
-            and chosen(sticky_key or secrets.token_hex(8), challenger.model_id, self.settings.canary_share)
+            and in_canary(sticky_key or secrets.token_hex(8), challenger.model_id, self.settings.canary_share)
         ):
             return challenger
         return champion
 
-    async def _encode(self, model: ServedModel, request: ClassifyRequest, deadline: float) -> list[Encoded]:
+    async def _encode(
+        self,
+        model: ServedModel,
+        request: ClassifyRequest,
+        deadline: float,
+        disconnected: Callable[[], Awaitable[None]] | None,
+    ) -> list[Encoded]:
         texts = request.texts
         if sum(map(len, texts)) <= _SHORT_TEXT:
             encoded = model.classifier.encode(texts)
         else:
+            over = threading.Event()
             loop = asyncio.get_running_loop()
+            running = loop.run_in_executor(self._encoders, _encoded, model.classifier, texts, deadline, over)
             try:
-                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                    encoded = await loop.run_in_executor(self._encoders, model.classifier.encode, texts)
-            except TimeoutError:
-                raise _deadline_passed() from None
+                encoded = await _awaited(running, deadline, disconnected)
+            finally:
+                over.set()
         _refuse_too_long(encoded, request, model)
         return encoded
 
-    def _known(
-        self, model: ServedModel, request: ClassifyRequest, deadline: float, request_id: str | None
+    def _from_cache(
+        self,
+        model: ServedModel,
+        request: ClassifyRequest,
+        deadline: float,
+        facts: JobFacts,
     ) -> Job | None:
-        """A job whose every answer is known, on its way to the log; None when there is something to compute."""
+        """A job with cached answers, queued for the log; None: some text must be computed."""
         known = self._cache.get_all(model.model_id, request.texts)
         if known is None:
             return None
@@ -289,35 +393,50 @@ class Engine:
             for text, item in zip(request.texts, known, strict=True)
         ]
         _refuse_too_long(encoded, request, model)
-        job = Job(model, encoded, deadline=deadline, request_id=request_id)
+        job = Job(model, encoded, deadline=deadline, **facts)
         rows = np.stack([item.probabilities for item in known])
-        batch = Computed(model, job.items, rows, job.submitted, job.submitted, remembered=True)
+        batch = ComputedBatch(model, job.items, rows, job.submitted, job.submitted, cached=True)
         return job if self._log.offer(batch) else None
 
-    def _keep(self, request: FeedbackRequest, labels: dict[str, str]) -> FeedbackResult:
-        store = self._store()
+    def _keep(
+        self,
+        request: FeedbackRequest,
+        labels: dict[str, str],
+        source: str,
+        key_name: str | None,
+        of_key: str | None,
+    ) -> FeedbackResult:
+        store = open_store(self.sink, self._store)
         served = self.champion.served
         known = set(served.classifier.labels) if served else set()
+        # A label that the present model lacks may belong to the model that gave the prediction.
+        asked = [item.id for item in request.feedback if item.label not in known]
+        labels_of = store.labels_of(asked, of_key=of_key) if asked else {}
         for index, item in enumerate(request.feedback):
             if item.label in known:
                 continue
-            # Not a label of today's model: it may be one of the model that gave the prediction.
-            prediction = store.get(item.id)
-            allowed = set(prediction.scores) if prediction else known
+            allowed = labels_of.get(item.id, known)
             if allowed and item.label not in allowed:
                 raise InvalidContent(
                     f"feedback[{index}].label is not a label of the model; it knows {', '.join(sorted(allowed))}",
                     code="unknown_label",
                     field=f"feedback[{index}].label",
                 )
-        return store.add_feedback(labels)
+        result = store.add_feedback(labels, source=source, key_name=key_name, of_key=of_key)
+        if result.unknown and self.sink is not None and self.sink.spooled_rows:
+            raise PredictionStoreError("the prediction may be in the spool")
+        return result
 
-    def _open_store_early(self) -> None:
-        """Migrate before the first request, not during it; a failure shows when a prediction is to be logged."""
-        try:
-            self._store()
-        except PredictionStoreError:
-            return
+    def _erase(self, prediction_id: str, of_key: str | None) -> None:
+        store = open_store(self.sink, self._store)
+        spooled = self.sink.spooled_rows if self.sink is not None else 0
+        found = erase_predictions(store, [prediction_id], of_key=of_key)
+        if found.ids:
+            self._cache.clear()
+        elif spooled:
+            raise PredictionStoreError("the prediction may be in the spool")
+        else:
+            raise UnknownPrediction("there is no prediction with this id")
 
     def _refuse_when_draining(self) -> None:
         if self.draining:
@@ -325,7 +444,7 @@ class Engine:
 
 
 def _refuse_too_long(encoded: Sequence[Encoded], request: ClassifyRequest, model: ServedModel) -> None:
-    """Raise InvalidContent for the first text that the model would cut, where the request asks for that."""
+    """Raise InvalidContent for the first truncated text if the request has `on_too_long: error`."""
     if request.on_too_long != "error":
         return
     for position, item in enumerate(encoded):
@@ -339,24 +458,57 @@ def _refuse_too_long(encoded: Sequence[Encoded], request: ClassifyRequest, model
             )
 
 
-async def _answered(job: Job, gone: Callable[[], Awaitable[None]] | None) -> list[Answer]:
-    """The job's answers; it is abandoned when its deadline passes, its client leaves, or this task is cancelled."""
-    answers = asyncio.wrap_future(job.future)
-    watcher = asyncio.ensure_future(gone()) if gone else None
-    awaited: set[asyncio.Future[Any]] = {answers} if watcher is None else {answers, watcher}
+def _encoded(
+    classifier: Classifier, texts: Sequence[str], deadline: float, over: threading.Event
+) -> list[Encoded]:
+    """Encode the texts, a bounded part at a time; stops when the deadline has passed or `over` is set."""
+    encoded: list[Encoded] = []
+    for part in _parts(texts):
+        if over.is_set() or time.monotonic() >= deadline:
+            raise _deadline_passed()
+        encoded += classifier.encode(part)
+    return encoded
+
+
+def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Slices of the texts with at most _ENCODED_AT_ONCE characters each, or one longer text."""
+    first, characters = 0, 0
+    for position, text in enumerate(texts):
+        if characters and characters + len(text) > _ENCODED_AT_ONCE:
+            yield texts[first:position]
+            first, characters = position, 0
+        characters += len(text)
+    yield texts[first:]
+
+
+async def _answered(job: Job, disconnected: Callable[[], Awaitable[None]] | None) -> list[Answer]:
+    """The job's answers; it is abandoned at its deadline, when its client disconnects, or on cancellation."""
+    return await _awaited(asyncio.wrap_future(job.future), job.deadline, disconnected)
+
+
+async def _awaited(
+    result: asyncio.Future[Result], deadline: float, disconnected: Callable[[], Awaitable[None]] | None
+) -> Result:
+    """The result; it is cancelled when the deadline passes, the client disconnects, or this task is cancelled.
+
+    Raises:
+        DeadlinePassed, ClientDisconnected: instead of a result.
+    """
+    watcher = asyncio.ensure_future(disconnected()) if disconnected else None
+    awaited: set[asyncio.Future[Any]] = {result} if watcher is None else {result, watcher}
     try:
         await asyncio.wait(
             awaited,
-            timeout=max(0.0, job.deadline - time.monotonic()),
+            timeout=max(0.0, deadline - time.monotonic()),
             return_when=asyncio.FIRST_COMPLETED,
         )
-        if answers.done():
-            return answers.result()
+        if result.done():
+            return result.result()
         if watcher is not None and watcher.done():
-            raise ClientGone("the client closed its connection before the answer")
+            raise ClientDisconnected("the client closed its connection before the answer")
         raise _deadline_passed()
     finally:
-        answers.cancel()
+        result.cancel()
         if watcher is not None:
             watcher.cancel()
 

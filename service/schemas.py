@@ -1,15 +1,27 @@
-"""What the routes take and give, and the one place where wrong content is told from right.
+"""Schemas of requests and answers, and the validation of content.
 
-Messages name the field and what is wrong with it. They never repeat a text.
+Messages name the field and the problem. They never repeat a text.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from typing import Annotated, Literal, NoReturn, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.errors import InvalidContent
@@ -19,15 +31,35 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _PREDICTION_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
+@dataclass(frozen=True, slots=True)
+class ContentLimits:
+    """How much one request may hold."""
+
+    max_texts: int = 1000
+    """Texts, or feedback items."""
+    max_text_chars: int = 100_000
+    """Characters of one text."""
+
+
+_MAX_LABEL_CHARS = 1000
+
+
 def _refuse(code: str, message: str, index: int | None = None, part: str = "") -> NoReturn:
-    where = "" if index is None else f"[{index}]{part}"
+    where = part if index is None else f"[{index}]{part}"
     # Braces are pydantic's template marks.
     raise PydanticCustomError(code, message, {"where": where})  # type: ignore[arg-type, unused-ignore]
 
 
-def _check_text(text: object, index: int | None) -> str:
+def _limits(info: ValidationInfo) -> ContentLimits:
+    found: ContentLimits = info.context or ContentLimits()
+    return found
+
+
+def _check_text(text: object, index: int | None, limit: int) -> str:
     if not isinstance(text, str):
         _refuse("wrong_type", "must be a string", index)
+    if len(text) > limit:
+        _refuse("text_too_long", f"has {len(text)} characters, and at most {limit} are taken", index)
     if not text or text.isspace():
         _refuse("empty_text", "is empty or blank: there is nothing to classify", index)
     if "\0" in text:
@@ -37,14 +69,26 @@ def _check_text(text: object, index: int | None) -> str:
     return text
 
 
-def _texts(value: object) -> str | list[str]:
+def _texts(value: object, info: ValidationInfo) -> str | list[str]:
+    limits = _limits(info)
     if isinstance(value, str):
-        return _check_text(value, None)
+        return _check_text(value, None, limits.max_text_chars)
     if not isinstance(value, list):
         _refuse("wrong_type", "must be a string or a list of strings")
     if not value:
         _refuse("no_texts", "is an empty list: give at least one text")
-    return [_check_text(text, index) for index, text in enumerate(value)]
+    if len(value) > limits.max_texts:
+        _refuse(
+            "too_many_texts", f"has {len(value)} texts, and at most {limits.max_texts} are taken at a time"
+        )
+    return [_check_text(text, index, limits.max_text_chars) for index, text in enumerate(value)]
+
+
+def _feedback_items(value: object, info: ValidationInfo) -> object:
+    limit = _limits(info).max_texts
+    if isinstance(value, list) and len(value) > limit:
+        _refuse("too_many_items", f"has {len(value)} items, and at most {limit} are taken at a time")
+    return value
 
 
 class ClassifyRequest(BaseModel):
@@ -61,7 +105,8 @@ class ClassifyRequest(BaseModel):
                     {"type": "string", "minLength": 1},
                     {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
                 ],
-                "description": "One text, or a list of them. None may be empty or blank, nor hold U+0000.",
+                "description": "One text, or a list of at most MAX_TEXTS. None may be empty or blank, hold U+0000, or "
+                "have more than MAX_TEXT_CHARS characters.",
                 "examples": ["Shares in London fell sharply after the bank raised rates."],
             }
         ),
@@ -93,7 +138,18 @@ class FeedbackItem(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str = Field(description="The `id` of the prediction.", examples=["18a1f0c2b3d4e5f60123456789abcdef"])
-    label: str = Field(description="The label that is true; one that the model knows.", examples=["sport"])
+    label: str = Field(
+        max_length=_MAX_LABEL_CHARS,
+        description="The label that is true; one that the model knows.",
+        examples=["sport"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: object) -> object:
+        if isinstance(value, dict) and (unknown := _unknown_key(cls, value)):
+            _refuse("unknown_field", unknown[1], part=f" {unknown[0]}")
+        return value
 
 
 class FeedbackRequest(BaseModel):
@@ -101,7 +157,8 @@ class FeedbackRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    feedback: list[FeedbackItem] = Field(
+    # The number is looked at first, and the first wrong item ends the check.
+    feedback: Annotated[list[FeedbackItem], FailFast(), BeforeValidator(_feedback_items)] = Field(
         min_length=1,
         description="Repeating a label changes nothing; another label for the same id, in a later request, replaces "
         "the earlier one, and both are kept in the history.",
@@ -190,6 +247,48 @@ class ChallengerCard(BaseModel):
     labels: dict[str, LabelAgreement] = Field(description="The same by the champion's label.")
 
 
+class Int8Card(BaseModel):
+    """The int8 file on this processor against the float32 probabilities that the bundle holds."""
+
+    texts: int = Field(ge=1, description="Texts that were compared.")
+    agreement: float = Field(ge=0, le=1, description="Share of them with float32's label.")
+    max_difference: float = Field(ge=0, le=1, description="Largest difference of one probability.")
+    accepted: bool = Field(
+        description="Whether both are within what the bundle allows; if not, float32 runs."
+    )
+
+
+class KeysCard(BaseModel):
+    """The API keys in force."""
+
+    keys: int = Field(description="How many are accepted.")
+    loaded_at: str | None = Field(description="When API_KEYS_FILE was read; null where it is not set.")
+    problem: str | None = Field(
+        description="Why the newest content of API_KEYS_FILE is not in force; the keys before it are."
+    )
+
+
+class EraseAnswer(BaseModel):
+    """What was erased."""
+
+    erased: str = Field(description="The prediction's id.")
+
+
+class PredictionsCard(BaseModel):
+    """Where predictions are kept now."""
+
+    policy: Literal["require", "spool"] = Field(description="PREDICTIONS_POLICY.")
+    store: Literal["available", "unavailable"]
+    problem: str | None = Field(description="Why the store takes no predictions; null: it does.")
+    since: str | None = Field(description="Since when the store is what `store` says; null: not asked yet.")
+    spooled_rows: int = Field(description="Predictions in the local spool that wait for the store.")
+    spooled_bytes: int
+    oldest_spooled: str | None = Field(description="When the first of them was answered.")
+    damaged_rows: int = Field(
+        description="Spooled predictions that could not be read, or that the store refuses; kept in files."
+    )
+
+
 class ModelCard(BaseModel):
     """The model that answers now."""
 
@@ -204,6 +303,9 @@ class ModelCard(BaseModel):
     file: str = Field(description="The file of the bundle that runs, such as `model.int8.onnx`.")
     device: Literal["cpu", "cuda"] = Field(description="Where it computes.")
     file_reason: str = Field(description="Why that one, with what was measured where there was a choice.")
+    int8: Int8Card | None = Field(
+        default=None, description="Null where the bundle holds one file, or float32 was asked for."
+    )
     metrics: dict[str, float] = Field(description="Figures that training noted with this version.")
     loaded_at: str
     follows: str = Field(description="`models:/NAME@ALIAS`, or what MODEL_URI pins.")
@@ -214,6 +316,10 @@ class ModelCard(BaseModel):
     problem_at: str | None
     challenger: ChallengerCard | None = Field(
         default=None, description="Null unless SHADOW_RATE or CANARY_SHARE is set and there is one."
+    )
+    keys: KeysCard | None = Field(default=None, description="Null where no key is needed.")
+    predictions: PredictionsCard | None = Field(
+        default=None, description="Null where LOG_PREDICTIONS is false."
     )
 
 
@@ -232,27 +338,57 @@ class ErrorAnswer(BaseModel):
     error: ErrorDetail
 
 
-def validated(kind: type[Content], body: object) -> Content:
-    """`body`, which came from JSON, as `kind`.
+def validated(kind: type[Content], body: object, limits: ContentLimits | None = None) -> Content:
+    """`body`, which came from JSON, as `kind`; numbers and lengths are looked at before what they count.
+
+    Args:
+        kind: what a route takes.
+        body: its content.
+        limits: how much of it; by default those of the default settings.
 
     Raises:
         InvalidContent: with the code, the field and the reason of the first thing that is wrong.
     """
     if not isinstance(body, dict):
         raise InvalidContent(f"the body must be a JSON object with {_fields(kind)}", code="wrong_type")
+    if unknown := _unknown_key(kind, body):
+        raise InvalidContent(f"{unknown[0]} {unknown[1]}", code="unknown_field", field=unknown[0])
     try:
-        return kind.model_validate(body)
+        return kind.model_validate(body, context=limits or ContentLimits())
     except ValidationError as error:
-        raise _told(kind, error.errors(include_input=False, include_url=False)[0]) from None
+        raise _told(error.errors(include_input=False, include_url=False)[0]) from None
 
 
-def _told(kind: type[BaseModel], error: ErrorDetails) -> InvalidContent:
+def too_many(kind: type[BaseModel], limits: ContentLimits) -> InvalidContent:
+    """The error of a body of which a list has more items than the limit."""
+    code, field, items = (
+        ("too_many_items", "feedback", "items")
+        if kind is FeedbackRequest
+        else ("too_many_texts", "text", "texts")
+    )
+    return InvalidContent(
+        f"{field} has more than {limits.max_texts} {items}, which is what is taken at a time",
+        code=code,
+        field=field,
+    )
+
+
+def too_long(kind: type[BaseModel], position: int | None, limits: ContentLimits) -> InvalidContent:
+    """The error of a body of which a string, at a position of its list, is longer than any text may be."""
+    name = "feedback" if kind is FeedbackRequest else "text"
+    field = name if position is None else f"{name}[{position}]"
+    return InvalidContent(
+        f"{field} has more than {limits.max_text_chars} characters, and at most that many are taken",
+        code="text_too_long",
+        field=field,
+    )
+
+
+def _told(error: ErrorDetails) -> InvalidContent:
     field = _path(error["loc"]) + str(error.get("ctx", {}).get("where", ""))
     match error["type"]:
         case "missing":
             return InvalidContent(f"{field} is missing", code="missing_field", field=field)
-        case "extra_forbidden":
-            return InvalidContent(_unknown_field(kind, error["loc"]), code="unknown_field", field=field)
         case "literal_error":
             expected = error["ctx"]["expected"]
             return InvalidContent(f"{field} must be {expected}", code="unknown_option", field=field)
@@ -264,6 +400,12 @@ def _told(kind: type[BaseModel], error: ErrorDetails) -> InvalidContent:
             return InvalidContent(
                 f"{field} is an empty list: give at least one item", code=f"empty_{field}", field=field
             )
+        case "string_too_long":
+            return InvalidContent(
+                f"{field} has more than {_MAX_LABEL_CHARS} characters, more than any label has",
+                code="unknown_label",
+                field=field,
+            )
         case "string_type" | "list_type" | "model_type":
             wanted = {"string_type": "a string", "list_type": "a list", "model_type": "an object"}[
                 error["type"]
@@ -274,22 +416,22 @@ def _told(kind: type[BaseModel], error: ErrorDetails) -> InvalidContent:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """`("feedback", 2, "label")` as `feedback[2].label`; long names, which may be a text, are cut."""
+    """`("feedback", 2, "label")` as `feedback[2].label`; the names are those of models, others are refused before."""
     path = ""
     for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += ("." if path else "") + (part if len(part) <= 40 else part[:40] + "…")
-    return path.encode("utf-8", "replace").decode()
+        path += f"[{part}]" if isinstance(part, int) else ("." if path else "") + part
+    return path
 
 
-def _unknown_field(kind: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    given = str(location[-1])
-    known = list((FeedbackItem if len(location) > 1 else kind).model_fields)
-    near = difflib.get_close_matches(given[:40], known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-    return f"{_path(location)} is not a known field{hint}"
+def _unknown_key(kind: type[BaseModel], body: Mapping[Any, object]) -> tuple[str, str] | None:
+    """The first key that the model does not have, by its place and never by its name, and a hint; or None."""
+    for position, key in enumerate(body, 1):
+        if key not in kind.model_fields:
+            known = list(kind.model_fields)
+            near = difflib.get_close_matches(str(key)[:40], known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            return f"key {position}", f"is not a known field; {hint}"
+    return None
 
 
 def _fields(kind: type[BaseModel]) -> str:

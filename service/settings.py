@@ -2,28 +2,81 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Literal, Self
 
 from joblib import cpu_count
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from classifier.batches import DEFAULT_BATCH_TOKENS
 from classifier.device import Device
 from classifier.precision import Precision
-from stores.settings import Settings
+from stores.settings import TrafficSettings
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
+PREFIX = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}")
 
 
-class ServiceSettings(Settings):
-    """What the HTTP face accepts, how requests are batched, and how the champion is followed."""
+class ServiceSettings(TrafficSettings):
+    """Limits of HTTP, batching, and how the champion is followed."""
 
     api_keys: SecretStr | None = None
-    """Keys that may classify, separated by commas. Unset: everybody may."""
+    """Keys in clear, separated by commas. They are named env-1, env-2, … by their place, and have every scope but
+    `erase`. With neither this nor API_KEYS_FILE everybody may classify, and the service listens on loopback addresses
+    only."""
+
+    api_keys_file: Path | None = None
+    """File of keys that `python -m service keys` keeps: hashes, names, scopes and limits. It is read again when it
+    changes."""
+
+    key_requests_per_minute: int | None = Field(default=None, ge=1)
+    """Requests a minute of each key without a limit in API_KEYS_FILE; more is refused with 429. Each
+    replica counts by itself. Unset: no limit."""
+
+    key_texts_per_minute: int | None = Field(default=None, ge=1)
+    """The same for the texts that a key may have classified in a minute."""
+
+    allow_anonymous: bool = False
+    """Whether the service may listen on other than loopback addresses without keys."""
 
     max_texts: int = Field(default=1000, ge=1)
     """Texts (or feedback items) in one request; more is refused with 422."""
 
     max_body_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     """Bytes of one request's body; more is refused with 413."""
+
+    max_text_chars: int = Field(default=100_000, ge=1)
+    """Characters of one text; a longer one is refused with 422, before it is tokenised."""
+
+    max_header_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Bytes of one request's headers; more is refused with 431, and so are more than 100 headers. An address of more
+    than 8 KiB is refused with 414."""
+
+    max_inflight_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """Bytes of the bodies of requests that are not answered yet, over all requests; past it requests are refused with
+    503. Bodies of up to 64 KiB are not counted. It bounds memory: see docs/serving.md."""
+
+    max_connections: int = Field(default=500, ge=1)
+    """Connections that are open at a time. Past it one that is idle is closed, or else the new one refused with 503."""
+
+    idle_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds for which a connection may be idle between requests, bring nothing of a body (408), or take nothing of an
+    answer; and for which the head of a request may take (408)."""
+
+    allowed_hosts: str | None = None
+    """Names in the header `Host` that are answered, separated by commas; `*.example.org` takes every name under it, and
+    `*` any. The address of the connection itself is always answered, and `localhost`, `127.0.0.1` and `[::1]` on
+    loopback connections. Unset: no other on loopback connections; elsewhere any where keys are set, and without keys IP
+    addresses, names without a dot, and those under `.internal`, `.local`, `.localhost` and `.svc`."""
+
+    cors_origins: str | None = None
+    """Origins, such as `https://app.example.org`, whose pages may use the service from a browser, separated by commas;
+    `*`: all. Unset: only the service's own pages may."""
+
+    root_path: str | None = None
+    """Prefix under which a proxy offers the service, such as `/ml`, where the proxy leaves it in the address. A proxy
+    that removes it needs nothing: the pages use relative addresses. Unset: none."""
 
     queue_texts: int = Field(default=2000, ge=1)
     """Texts that may wait to be computed, over all requests; past it requests are refused with 429."""
@@ -40,8 +93,9 @@ class ServiceSettings(Settings):
     """Threads that compute. Unset: one for each core that the process may use, a container's limit included."""
 
     precision: Precision = "auto"
-    """Numbers that a network computes in, where its bundle holds both: `float32`, `int8`, or `auto`: whichever a short
-    measurement at load finds faster on this processor."""
+    """Numbers that a network computes in, where its bundle holds both: `float32`; `int8`, refused where it does not
+    answer like float32 on this processor; or `auto`: int8 where it answers like float32 and is faster, measured at
+    load."""
 
     device: Device = "auto"
     """Where a network computes: `cpu`, `cuda` (an NVIDIA GPU; needs `onnxruntime-gpu` in place of `onnxruntime`, and is
@@ -55,6 +109,17 @@ class ServiceSettings(Settings):
 
     poll_seconds: float = Field(default=5.0, gt=0)
     """How often the registry is asked who the champion is."""
+
+    allow_label_change: bool = False
+    """Whether the alias may bring a version whose labels are not those that are served. False: such a version is
+    refused until `python -m training promote VERSION --force` accepts its labels, and `/model` says so in `problem`."""
+
+    model_check_seconds: float = Field(default=120.0, ge=0, le=3600)
+    """Seconds that a bundle may take to be loaded and to classify its golden texts in a child process before it is
+    loaded by the service. 0: it is not tried there."""
+
+    model_check_bytes: int = Field(default=4 * 1024**3, ge=64 * 1024**2)
+    """Memory that it may take there."""
 
     shadow_rate: float = Field(default=0.0, ge=0, le=1)
     """Share of the texts that the `challenger` classifies too, in time that no request needs; how often it agrees
@@ -84,12 +149,55 @@ class ServiceSettings(Settings):
         return self.threads or cpu_count()
 
     @property
+    def needs_key(self) -> bool:
+        """Whether requests need a key."""
+        return bool(self.keys) or self.api_keys_file is not None
+
+    @property
     def keys(self) -> tuple[bytes, ...]:
-        """The accepted keys; empty when everybody may classify."""
+        """The keys of API_KEYS."""
         if self.api_keys is None:
             return ()
         parts = (part.strip() for part in self.api_keys.get_secret_value().split(","))
         return tuple(part.encode() for part in parts if part)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names of ALLOWED_HOSTS, in lower case."""
+        return tuple(name.lower() for name in _listed(self.allowed_hosts))
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins of CORS_ORIGINS."""
+        return frozenset(_listed(self.cors_origins))
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str | None) -> str | None:
+        for origin in _listed(origins):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    "CORS_ORIGINS must list origins such as https://app.example.org: scheme, host and port in lower "
+                    "case, and no path"
+                )
+        return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, path: str | None) -> str | None:
+        path = (path or "").rstrip("/")
+        if path and not PREFIX.fullmatch(path):
+            raise ValueError("ROOT_PATH must be a path such as /ml")
+        return path or None
+
+    @model_validator(mode="after")
+    def _a_full_body_is_taken(self) -> Self:
+        if self.max_body_bytes > self.max_inflight_bytes:
+            raise ValueError(
+                f"MAX_BODY_BYTES ({self.max_body_bytes}) is above MAX_INFLIGHT_BYTES ({self.max_inflight_bytes}): such "
+                "a body could never be accepted; raise MAX_INFLIGHT_BYTES or lower MAX_BODY_BYTES"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_full_list_fits_the_queue(self) -> Self:
@@ -105,3 +213,7 @@ class ServiceSettings(Settings):
         if self.api_keys is not None and not self.keys:
             raise ValueError("API_KEYS holds no key: list keys separated by commas, or unset it")
         return self
+
+
+def _listed(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]

@@ -9,11 +9,20 @@ from typing import Any, Self
 
 import httpx
 
-from service.client import connection
-from service.client.answers import Answers, Piece, classified, content, joined, pieces
-from service.client.connection import MAX_BYTES, MAX_TEXTS, OnTooLong
+from service.client import calls
+from service.client.calls import (
+    MAX_BYTES,
+    MAX_TEXTS,
+    Answers,
+    OnTooLong,
+    Patience,
+    Piece,
+    classified,
+    content,
+    joined,
+    pieces,
+)
 from service.client.errors import Unreachable
-from service.client.retrying import Patience
 from service.schemas import ClassifyAnswer, FeedbackAnswer, ModelCard
 
 
@@ -21,7 +30,7 @@ class AsyncClient:
     """Calls one service from one event loop.
 
     Args:
-        url, key, timeout, patience, max_texts: as for `Client`.
+        url, key, source, timeout, patience, max_texts: as for `Client`.
         at_once: requests that are under way at a time.
     """
 
@@ -30,12 +39,13 @@ class AsyncClient:
         url: str,
         *,
         key: str | None = None,
+        source: str | None = None,
         timeout: float = 60.0,
         patience: Patience | None = None,
         max_texts: int = MAX_TEXTS,
         at_once: int = 4,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=connection.headers(key), timeout=timeout)
+        self._http = httpx.AsyncClient(base_url=url, headers=calls.headers(key, source), timeout=timeout)
         self._patience = patience or Patience()
         self._max_texts = max_texts
         self._at_once = asyncio.Semaphore(at_once)
@@ -49,8 +59,8 @@ class AsyncClient:
         deadline: float | None = None,
     ) -> Answers:
         """Labels of one text or of many, in order; see `Client.classify`."""
-        chosen = connection.options(top_k, on_too_long)
-        extra = connection.deadline(deadline)
+        chosen = calls.options(top_k, on_too_long)
+        extra = calls.deadline(deadline)
 
         async def one(piece: Piece) -> ClassifyAnswer:
             return classified(
@@ -58,7 +68,7 @@ class AsyncClient:
             )
 
         cut = pieces(text, chosen, texts=self._max_texts, size=MAX_BYTES)
-        # A group: when one is refused, the others are called off.
+        # When one request is refused, the others are cancelled.
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(piece)) for piece in cut]
@@ -67,9 +77,9 @@ class AsyncClient:
         return joined([task.result() for task in tasks])
 
     async def feedback(self, labels: Mapping[str, str]) -> FeedbackAnswer:
-        """Note true labels: prediction id → label; see `Client.feedback`."""
+        """Send true labels: prediction id → label; see `Client.feedback`."""
         found = FeedbackAnswer(accepted=0, unknown=[])
-        everything = connection.items(labels)
+        everything = calls.items(labels)
         for start in range(0, max(1, len(everything)), self._max_texts):
             body = {"feedback": everything[start : start + self._max_texts]}
             answer = FeedbackAnswer.model_validate(content(await self._send("POST", "/feedback", json=body)))
@@ -82,7 +92,7 @@ class AsyncClient:
         return ModelCard.model_validate(content(await self._send("GET", "/model")))
 
     async def ready(self) -> bool:
-        """Whether the service would answer now; False too where nobody listens."""
+        """Whether the service would answer now; False also where no server listens."""
         try:
             return (await self._http.get("/readyz")).is_success
         except httpx.TransportError:

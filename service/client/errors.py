@@ -1,4 +1,4 @@
-"""What a call can raise.
+"""Errors of the client.
 
 ClientError
  ├── Refused          the service answered with an error: its status, code, field and request id
@@ -24,9 +24,9 @@ class Refused(ClientError):
         self.code = code
         self.message = message
         self.field = field
-        """The part of the call that is at fault, counted over all texts of the call: `text[1200]`."""
+        """The invalid part of the call, counted over all its texts: `text[1200]`."""
         self.request_id = request_id
-        """By which the service's log knows the request."""
+        """Id of the request in the service's log."""
 
 
 class Unreachable(ClientError):

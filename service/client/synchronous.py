@@ -9,11 +9,19 @@ from typing import Any, Self
 
 import httpx
 
-from service.client import connection
-from service.client.answers import Answers, classified, content, joined, pieces
-from service.client.connection import MAX_BYTES, MAX_TEXTS, OnTooLong
+from service.client import calls
+from service.client.calls import (
+    MAX_BYTES,
+    MAX_TEXTS,
+    Answers,
+    OnTooLong,
+    Patience,
+    classified,
+    content,
+    joined,
+    pieces,
+)
 from service.client.errors import Unreachable
-from service.client.retrying import Patience
 from service.schemas import FeedbackAnswer, ModelCard
 
 
@@ -23,6 +31,8 @@ class Client:
     Args:
         url: where it listens: `http://127.0.0.1:3000`.
         key: one of its API_KEYS.
+        source: where the requests come from, such as `load` or `test`; None is `api`. Monitoring and retraining look at
+            the service's TRAFFIC_SOURCES only.
         timeout: seconds to wait for one answer.
         patience: how long a refused request is tried again.
         max_texts: texts of one request; longer lists are cut. At most the service's MAX_TEXTS.
@@ -33,11 +43,12 @@ class Client:
         url: str,
         *,
         key: str | None = None,
+        source: str | None = None,
         timeout: float = 60.0,
         patience: Patience | None = None,
         max_texts: int = MAX_TEXTS,
     ) -> None:
-        self._http = httpx.Client(base_url=url, headers=connection.headers(key), timeout=timeout)
+        self._http = httpx.Client(base_url=url, headers=calls.headers(key, source), timeout=timeout)
         self._patience = patience or Patience()
         self._max_texts = max_texts
 
@@ -58,12 +69,12 @@ class Client:
             deadline: seconds after which an answer to one request is of no use.
 
         Raises:
-            Refused: the service says what is wrong, with which text; nothing is returned of the others.
-            Unreachable: no answer came.
+            Refused: the service refused a text or the request; no answers are returned.
+            Unreachable: the service did not answer.
         """
-        chosen = connection.options(top_k, on_too_long)
+        chosen = calls.options(top_k, on_too_long)
         cut = pieces(text, chosen, texts=self._max_texts, size=MAX_BYTES)
-        extra = connection.deadline(deadline)
+        extra = calls.deadline(deadline)
         answers = [
             classified(self._send("POST", "/classify", json=piece.body, headers=extra), piece.first)
             for piece in cut
@@ -71,13 +82,13 @@ class Client:
         return joined(answers)
 
     def feedback(self, labels: Mapping[str, str]) -> FeedbackAnswer:
-        """Note true labels: prediction id → label. Saying the same twice changes nothing.
+        """Send true labels: prediction id → label. Idempotent.
 
         Raises:
             Refused, Unreachable: as for `classify`; labels of requests that went before are kept.
         """
         found = FeedbackAnswer(accepted=0, unknown=[])
-        everything = connection.items(labels)
+        everything = calls.items(labels)
         for start in range(0, max(1, len(everything)), self._max_texts):
             body = {"feedback": everything[start : start + self._max_texts]}
             answer = FeedbackAnswer.model_validate(content(self._send("POST", "/feedback", json=body)))
@@ -94,7 +105,7 @@ class Client:
         return ModelCard.model_validate(content(self._send("GET", "/model")))
 
     def ready(self) -> bool:
-        """Whether the service would answer now; False too where nobody listens."""
+        """Whether the service would answer now; False also where no server listens."""
         try:
             return self._http.get("/readyz").is_success
         except httpx.TransportError:

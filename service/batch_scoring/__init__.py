@@ -1,0 +1,1 @@
+"""Scoring whole files: read in chunks, classified, written in parts that survive a kill, joined at the end."""

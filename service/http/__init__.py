@@ -1,0 +1,1 @@
+"""HTTP: connections, request bodies, routes, pages and error responses."""

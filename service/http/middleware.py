@@ -1,0 +1,208 @@
+"""The ASGI middleware that answers every request, errors included.
+
+BentoML runs the process; requests do not reach its router, whose errors have three other shapes. A request gets an id,
+is routed, is checked for a key, is answered, and is counted and logged by its route, never by its content.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api_keys import scope_of
+from service.engine import Engine
+from service.errors import ServiceError, UnknownPath, WrongMethod
+from service.http.connection import exchange_of
+from service.http.hosts import Cors, HostCheck
+from service.http.routes import Routes, Table, route_of
+from service.http.statuses import CLIENT_DISCONNECTED, error_response
+from service.settings import PREFIX
+
+logger = logging.getLogger(__name__)
+
+_VALID_ID = re.compile(r"[0-9A-Za-z._:/+=-]{1,64}")
+_PROBE_ROUTES = frozenset({"/livez", "/healthz", "/readyz", "/metrics"})
+"""Requested every few seconds by probes: logged at DEBUG."""
+_UNKNOWN_ROUTE = "other"
+_MAX_PREFIX = 200
+_PIECE = 64 * 1024
+"""Bytes of a response that are sent before the client has read the previous ones."""
+_SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Of every response that does not set others."""
+
+
+class HttpMiddleware:
+    """The middleware.
+
+    Args:
+        app: BentoML's application, which gets the lifespan events only.
+        engine: returns the engine; called at the first request.
+    """
+
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+        self._app = app
+        self._get_engine = engine
+        self._engine: Engine | None = None
+        self._table: Table = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one ASGI event."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._engine is None:
+            self._start(self._get_engine())
+        assert self._engine is not None
+        request = Request(scope, receive)
+        request.state.request_id = _request_id(request)
+        request.state.route = None
+        started = time.perf_counter()
+        self._engine.metrics.in_progress.inc()
+        response: Response | None = None
+        try:
+            response = await self._response(request, self._engine)
+            if response.status_code != CLIENT_DISCONNECTED:
+                await _send(response, request.method, send)
+        finally:
+            if (lease := getattr(request.state, "lease", None)) is not None:
+                lease.release()
+            self._engine.metrics.in_progress.dec()
+            self._record(request, response, time.perf_counter() - started)
+
+    def _start(self, engine: Engine) -> None:
+        settings = engine.settings
+        self._hosts = HostCheck(settings.hosts, needs_key=settings.needs_key)
+        self._cors = Cors(settings.origins)
+        self._root_path = settings.root_path or ""
+        self._table = Routes(engine).table()
+        self._engine = engine
+
+    async def _response(self, request: Request, engine: Engine) -> Response:
+        allowed = ""
+        try:
+            exchange = exchange_of(request.scope)
+            if exchange is not None and exchange.refusal is not None:
+                raise exchange.refusal
+            self._hosts.check(request.scope)
+            if self._root_path and request.scope["path"] == self._root_path:
+                # The pages' relative addresses need the slash.
+                response = Response(status_code=307, headers={"Location": f"{self._root_path}/"})
+            else:
+                path, allowed = self._route(request)
+                response = await self._answer(request, engine, path, allowed)
+            if exchange is not None and exchange.refusal is not None:
+                raise exchange.refusal  # detected while a body arrived that the route does not read
+        except Exception as error:
+            request.state.error = error.code if isinstance(error, ServiceError) else ServiceError.code
+            response = error_response(error, request.state.request_id)
+            if response.status_code == 500:
+                logger.exception("request_failed", extra={"fields": {"request_id": request.state.request_id}})
+        headers = response.headers
+        headers["X-Request-Id"] = request.state.request_id
+        for name, value in _SECURITY_HEADERS.items():
+            headers.setdefault(name, value)
+        self._cors.add(request, headers, allowed)
+        if exchange is not None and not exchange.complete:
+            headers["Connection"] = "close"  # the rest of the request is not read
+        return response
+
+    async def _answer(self, request: Request, engine: Engine, path: str, allowed: str) -> Response:
+        methods = self._table[path]
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allowed})
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            raise WrongMethod(f"this path does not take this method; it takes {allowed}", allowed=allowed)
+        if (scope := scope_of(path)) is not None:
+            engine.keys.admit(request, scope)
+        return await methods[method](request)
+
+    def _route(self, request: Request) -> tuple[str, str]:
+        """The route of the request and its allowed methods; raises UnknownPath."""
+        path = request.scope["path"]
+        prefix = self._root_path or _forwarded_prefix(request)
+        if prefix and path.startswith(prefix + "/"):
+            path = path[len(prefix) :]
+        path = route_of(path)
+        methods = self._table.get(path)
+        if methods is None:
+            raise UnknownPath("there is nothing at this path; the page at / lists every route")
+        request.state.route = path
+        return path, ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+
+    def _record(self, request: Request, response: Response | None, seconds: float) -> None:
+        """Count and log the request."""
+        assert self._engine is not None, "this is a bug: a request was answered before the engine was there"
+        status = response.status_code if response else CLIENT_DISCONNECTED
+        route = request.state.route or _UNKNOWN_ROUTE
+        self._engine.metrics.request(route, status, seconds)
+        facts = {
+            name: value
+            for name in ("texts", "version", "source", "key_name", "error")
+            if (value := getattr(request.state, name, None)) is not None
+        }
+        if self._engine.tracing is not None and route not in _PROBE_ROUTES:
+            self._engine.tracing.request(
+                request.method,
+                route,
+                status,
+                seconds,
+                headers=request.headers,
+                request_id=request.state.request_id,
+                stages=getattr(request.state, "stages", None),
+                facts=facts,
+            )
+        level = logging.DEBUG if route in _PROBE_ROUTES else logging.INFO
+        if not logger.isEnabledFor(level):
+            return
+        fields = {
+            "request_id": request.state.request_id,
+            "method": request.method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1000, 2),
+            **facts,
+        }
+        logger.log(level, "request", extra={"fields": fields})
+
+
+def _request_id(request: Request) -> str:
+    """The client's id if it is valid, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _VALID_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _forwarded_prefix(request: Request) -> str:
+    """The value of X-Forwarded-Prefix if it is a valid path, else an empty string.
+
+    It is removed from the address to find the route, and is never repeated in an answer.
+    """
+    given = request.headers.get("x-forwarded-prefix", "").rstrip("/")
+    return given if len(given) <= _MAX_PREFIX and PREFIX.fullmatch(given) else ""
+
+
+async def _send(response: Response, method: str, send: Send) -> None:
+    """Send a response in pieces, so that a client that does not read holds one piece and not the whole."""
+    await send(
+        {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    )
+    body = b"" if method == "HEAD" else bytes(response.body)
+    for start in range(0, max(1, len(body)), _PIECE):
+        last = start + _PIECE >= len(body)
+        await send(
+            {"type": "http.response.body", "body": body[start : start + _PIECE], "more_body": not last}
+        )

@@ -1,7 +1,6 @@
-"""The champion is watched: a live window of the prediction store against the reference that travels with the model.
+"""Monitoring: a window of live predictions is compared with the reference of the champion.
 
-The way of one check: `settings` → `champion` (what is served, and its reference) → `window` (what was answered) →
-`signals` (what moved, and whether chance explains it) and `accuracy` (where labels came back) → `verdict` (in words
-and as JSON) → `report`, `prometheus`, `tracking` (where it is put) → `breach` (what is done about it).
-`check` walks it; `cli` is the command.
+One check: `settings` → `champion` (the served model and its reference) → `window` (its predictions) → `drift` (signals
+and their significance) and `accuracy` (from labels) → `judgement` and `verdict` (in words and as JSON) → `publishing`
+(report, Prometheus textfile, MLflow) → `alerts` and `retraining`. `check` runs these steps.
 """

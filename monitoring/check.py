@@ -1,4 +1,4 @@
-"""One check, from the store to the files: read this to see what monitoring does."""
+"""One check from the store to the files: the main path of monitoring, top to bottom."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from monitoring.accuracy import judge_accuracy
-from monitoring.champion import Champion, find_champion
-from monitoring.changes import with_since
+from monitoring.champion import MonitoredModel, find_champion, without_erased
+from monitoring.drift.change_point import date_changes
+from monitoring.drift.compute import measure_drift
 from monitoring.judgement import judge
-from monitoring.publishing import REPORT, Judged, publish, row_of
+from monitoring.progress import Step, silent
+from monitoring.publishing import REPORT, WindowResult, publish, row_of
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.drift import measure_drift
 from monitoring.verdict import Verdict
 from monitoring.window import read_window
-from stores.models import ModelRegistry
 from stores.predictions import PredictionStore
 from stores.predictions.checks import CheckLog
+from stores.predictions.traffic import first_prediction
+from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 
 _CHECKS_BEFORE = 2000
@@ -29,8 +31,8 @@ _SEED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What a check left behind."""
+class CheckResult:
+    """Result of a check."""
 
     verdict: Verdict
     folder: Path
@@ -54,7 +56,8 @@ def run_check(
     predictions: PredictionSettings,
     signing: SigningSettings,
     output: Path | None = None,
-) -> Checked:
+    step: Step = silent,
+) -> CheckResult:
     """Check the served model's predictions with `since` <= time < `until` (seconds since the epoch).
 
     Args:
@@ -65,34 +68,53 @@ def run_check(
         predictions: where its answers are kept.
         signing: whether its bundle must be signed.
         output: folder for the files; None makes one under `var/monitoring` and points `latest` at it.
+        step: called with the current step.
 
     Raises:
         MonitoringError, StoreError, BundleError: the check could not run; the message says what to do.
     """
+    step("Reading the champion's reference")
     registry = ModelRegistry(tracking)
     champion = find_champion(registry, tracking, signing)
-    store = PredictionStore.open(predictions.url)
+    store = PredictionStore.open(predictions)
     try:
-        judged = judge_window(store, champion, since, until, settings)
-        verdict, folder = publish(judged, settings, registry, output)
-        return Checked(verdict, folder, CheckLog(store).add(row_of(verdict, judged.window, folder / REPORT)))
+        judged = evaluate_window(store, champion, since, until, settings, step)
+        verdict, folder = publish(judged, settings, registry, output, step)
+        return CheckResult(
+            verdict, folder, CheckLog(store).add(row_of(verdict, judged.window, folder / REPORT))
+        )
     finally:
         store.close()
 
 
-def judge_window(
-    store: PredictionStore, champion: Champion, since: float, until: float, settings: MonitoringSettings
-) -> Judged:
+def evaluate_window(
+    store: PredictionStore,
+    champion: MonitoredModel,
+    since: float,
+    until: float,
+    settings: MonitoringSettings,
+    step: Step = silent,
+) -> WindowResult:
     """Judge the champion's predictions with `since` <= time < `until`, and write nothing anywhere.
 
     Raises:
         MonitoringError, StoreError: it could not be judged; the message says what to do.
     """
-    window = read_window(store, champion, since, until, max_texts=settings.monitoring_max_texts)
+    step("Reading predictions")
+    champion = without_erased(champion, store)
+    window = read_window(
+        store,
+        champion,
+        since,
+        until,
+        max_texts=settings.monitoring_max_texts,
+        sources=settings.sources,
+    )
     earlier = CheckLog(store).last(_CHECKS_BEFORE, champion.model.name)
     before = [check for check in earlier if check.until <= since]
     rng = np.random.default_rng(_SEED)
-    drift, comparisons = measure_drift(champion.reference, window, settings, rng)
+    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step)
+    step("Judging accuracy")
     accuracy = judge_accuracy(
         window.outcomes,
         predictions=window.predictions,
@@ -103,9 +125,26 @@ def judge_window(
         rng=rng,
         queue=window.queue,
     )
-    drift = with_since(drift, window.since, before, champion.model.version, rng)
-    verdict = judge(champion, window, drift, accuracy, settings, checked_at=time.time())
-    return Judged(
+    step("Dating changes")
+    began = first_prediction(
+        store,
+        model_name=champion.model.name,
+        model_version=champion.model.version,
+        sources=settings.sources,
+    )
+    drift = date_changes(
+        drift,
+        window.since,
+        earlier,
+        champion.model.version,
+        rng,
+        comparisons=comparisons,
+        first_prediction=began,
+    )
+    verdict = judge(
+        champion, window, drift, accuracy, settings, checked_at=time.time(), first_prediction=began
+    )
+    return WindowResult(
         verdict,
         comparisons,
         window,

@@ -1,4 +1,4 @@
-"""The command `python -m monitoring`: which commands there are, and where each stands."""
+"""The command `python -m monitoring`: its commands and their modules."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from importlib import import_module
 
 import click
 
+from monitoring.commands.failures import Commands
+from monitoring.progress import progress
+from stores.settings import private_umask
+
 _COMMANDS = {
-    "check": "monitoring.checking",
-    "history": "monitoring.history",
-    "label": "monitoring.label",
-    "prune": "monitoring.prune",
-    "queue": "monitoring.queue",
-    "schema": "monitoring.checking",
-    "watch": "monitoring.checking",
+    "check": "monitoring.commands.check",
+    "erase": "monitoring.commands.prune",
+    "history": "monitoring.commands.history",
+    "label": "monitoring.commands.label",
+    "prune": "monitoring.commands.prune",
+    "queue": "monitoring.commands.queue",
+    "schema": "monitoring.commands.check",
+    "watch": "monitoring.commands.check",
 }
 """Name → module that holds the command by that name."""
 
 
-class _Commands(click.Group):
-    """Imports a command when it is named: giving labels need not wait for what judging them imports."""
+class _LazyCommands(Commands):
+    """Imports a command when it is named: `label` does not wait for the imports of `check`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  as click calls it
         return sorted(_COMMANDS)
@@ -27,10 +32,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        with progress("Loading"):
+            command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
         return command
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_LazyCommands)
 def main() -> None:
-    """Compare what the served model answers with what it was made for."""
+    """Compare the predictions of the served model with its reference."""
+    private_umask()

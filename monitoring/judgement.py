@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from monitoring.accuracy import corrected_words
-from monitoring.champion import Champion
+from monitoring.champion import MonitoredModel
+from monitoring.drift.signal import effect_floors, is_of_service, relative_change
 from monitoring.settings import MonitoringSettings
-from monitoring.signals.comparison import OF_THE_SERVICE, share_of_threshold
 from monitoring.times import iso
-from monitoring.verdict import Accuracy, Drift, Signal, Status, Verdict, WatchedModel, WindowFacts
+from monitoring.verdict import (
+    Accuracy,
+    Drift,
+    OtherSource,
+    Signal,
+    Status,
+    Verdict,
+    WatchedModel,
+    WindowFacts,
+)
 from monitoring.window import Window
 
+_FALL = "Accuracy fell"
 _MANY_REPEATS = 0.2
 _NAMED = 4
 """Signals that the summary names; the reasons name all."""
 
 
 def judge(
-    champion: Champion,
+    champion: MonitoredModel,
     window: Window,
     drift: Drift,
     accuracy: Accuracy,
     settings: MonitoringSettings,
     *,
     checked_at: float,
+    first_prediction: float | None = None,
 ) -> Verdict:
     """The verdict over drift and accuracy: a breach of either is a breach; without drift judged, too little data."""
     status: Status = "breach" if "breach" in (drift.status, accuracy.status) else drift.status
@@ -34,13 +46,23 @@ def judge(
         status=status,
         summary=_summary(status, champion, window, drift, accuracy, settings),
         reasons=_reasons(drift, accuracy),
-        notes=_notes(champion, window, accuracy),
+        notes=[
+            *_notes(champion, window, accuracy, first_prediction),
+            *_other_sources(window, settings),
+        ],
         model=WatchedModel(
-            name=champion.model.name, version=champion.model.version, alias=champion.model.alias
+            name=champion.model.name,
+            version=champion.model.version,
+            alias=champion.model.alias,
+            registered_at=_iso(champion.model.created_at or None),
+            champion_since=_iso(champion.promoted_at),
+            first_prediction=_iso(first_prediction),
         ),
         window=WindowFacts(
             since=iso(window.since),
             until=iso(window.until),
+            sources=list(settings.sources),
+            other_sources=[OtherSource(**asdict(count)) for count in window.other_sources],
             predictions=window.predictions,
             other_versions=window.other_versions,
             sampled=window.sampled,
@@ -50,33 +72,50 @@ def judge(
         ),
         drift=drift,
         accuracy=accuracy,
-        thresholds={
-            name.removeprefix("monitoring_"): float(value)
-            for name, value in settings.model_dump().items()
-            if name.startswith(("monitoring_min_", "monitoring_max_", "monitoring_alpha"))
-        },
+        thresholds=_thresholds(settings, accuracy),
     )
 
 
-def breached(drift: Drift) -> list[Signal]:
+def _thresholds(settings: MonitoringSettings, accuracy: Accuracy) -> dict[str, float]:
+    """The settings that decided, with the derived floors in the place of those that are not set."""
+    given = {
+        name.removeprefix("monitoring_"): value
+        for name, value in settings.model_dump().items()
+        if name.startswith(("monitoring_min_", "monitoring_max_", "monitoring_alpha"))
+    }
+    for name, floor in (("min_accuracy", accuracy.accuracy_floor), ("min_macro_f1", accuracy.macro_f1_floor)):
+        given[name] = floor.value if floor else given[name]
+    return effect_floors() | {name: float(value) for name, value in given.items() if value is not None}
+
+
+def breached_signals(drift: Drift) -> list[Signal]:
     """Signals that breached, the most certain first."""
     found = [signal for signal in drift.signals if signal.status == "breach"]
     return sorted(found, key=lambda signal: (signal.p_value or 0.0, -_times_threshold(signal)))
 
 
-def moved_of_traffic(drift: Drift) -> list[Signal]:
+def breached_traffic_signals(drift: Drift) -> list[Signal]:
     """Those of them that tell of the texts, or of what the model makes of them."""
-    return [signal for signal in breached(drift) if signal.name not in OF_THE_SERVICE]
+    return [signal for signal in breached_signals(drift) if not is_of_service(signal.name)]
 
 
-def slower(drift: Drift) -> list[Signal]:
+def breached_service_signals(drift: Drift) -> list[Signal]:
     """Those of them that tell of the service."""
-    return [signal for signal in breached(drift) if signal.name in OF_THE_SERVICE]
+    return [signal for signal in breached_signals(drift) if is_of_service(signal.name)]
 
 
-def slow_only(drift: Drift, accuracy: Accuracy) -> bool:
+def latency_only(drift: Drift, accuracy: Accuracy) -> bool:
     """Whether the service's latency is in breach, and nothing that a training could mend."""
-    return bool(slower(drift)) and not moved_of_traffic(drift) and accuracy.status != "breach"
+    return (
+        bool(breached_service_signals(drift))
+        and not breached_traffic_signals(drift)
+        and accuracy.status != "breach"
+    )
+
+
+def accuracy_has_fallen(accuracy: Accuracy) -> bool:
+    """Whether the labels prove that accuracy is lower than at registration, by however little."""
+    return accuracy.fall is not None and accuracy.fall.low > 0
 
 
 def headline(verdict: Verdict) -> str:
@@ -86,9 +125,13 @@ def headline(verdict: Verdict) -> str:
     found = [
         words
         for words, true in (
-            ("the traffic has changed", moved_of_traffic(verdict.drift)),
+            ("the traffic has changed", breached_traffic_signals(verdict.drift)),
             ("accuracy is too low", verdict.accuracy.status == "breach"),
-            ("the service has become slower", slower(verdict.drift)),
+            (
+                "accuracy has fallen" + (", within its thresholds" if verdict.status == "ok" else ""),
+                verdict.accuracy.status == "ok" and accuracy_has_fallen(verdict.accuracy),
+            ),
+            ("the service has become slower", breached_service_signals(verdict.drift)),
         )
         if true
     ] or ["within thresholds"]
@@ -97,12 +140,12 @@ def headline(verdict: Verdict) -> str:
 
 
 def _times_threshold(signal: Signal) -> float:
-    return share_of_threshold(signal.value or 0.0, signal.threshold or 1.0, signal.name)
+    return relative_change(signal.value or 0.0, signal.threshold or 1.0, signal.name)
 
 
 def _summary(
     status: Status,
-    champion: Champion,
+    champion: MonitoredModel,
     window: Window,
     drift: Drift,
     accuracy: Accuracy,
@@ -117,10 +160,14 @@ def _summary(
     judged = [
         signal
         for signal in drift.signals
-        if signal.status in ("ok", "breach") and signal.name not in OF_THE_SERVICE
+        if signal.status in ("ok", "breach") and not is_of_service(signal.name)
     ]
-    moved = moved_of_traffic(drift)
-    parts = [f"The service has become slower: {signal.words}." for signal in slower(drift)]
+    moved = breached_traffic_signals(drift)
+    fall = _fall(accuracy, settings)
+    parts = [
+        *fall,
+        *(f"The service has become slower: {signal.words}." for signal in breached_service_signals(drift)),
+    ]
     if moved:
         names = _listed([signal.title.lower() for signal in moved], most=_NAMED)
         parts.append(
@@ -131,18 +178,38 @@ def _summary(
             f"The traffic of {champion.title} looks like its reference: "
             f"{len(window.answers)} texts, none of {len(judged)} signals moved beyond its threshold."
         )
-    elif slower(drift):
+    elif breached_service_signals(drift):
         parts.append(too_little)
     # The other failures stand among the reasons.
-    parts.append(accuracy.failures[0] if accuracy.failures else accuracy.words)
+    if accuracy.failures:
+        parts += [words for words in accuracy.failures[:1] if not (fall and words.startswith(_FALL))]
+    else:
+        parts += corrected_words(accuracy.sampling) if fall else [accuracy.words]
     return " ".join(parts)
+
+
+def _fall(accuracy: Accuracy, settings: MonitoringSettings) -> list[str]:
+    """A sentence on the fall of accuracy since registration; none where the labels do not prove one."""
+    if accuracy.accuracy is None or accuracy.fall is None or not accuracy_has_fallen(accuracy):
+        return []
+    allowed, fall = settings.monitoring_max_accuracy_fall, accuracy.fall
+    words = (
+        f"{_FALL} from {accuracy.reference_accuracy:.1%} at registration to {accuracy.accuracy.value:.1%} on "
+        f"{accuracy.labelled} labels: by {100 * fall.value:.1f} points ({accuracy.confidence_level:.0%} interval "
+        f"{100 * fall.low:.1f} to {100 * fall.high:.1f}"
+    )
+    if fall.low > allowed:
+        return [f"{words}), more than the {100 * allowed:g} that are allowed."]
+    if fall.high > allowed:
+        return [f"{words}); whether by more than the {100 * allowed:g} that are allowed is not certain yet."]
+    return [f"{words}), less than the {100 * allowed:g} that are allowed."]
 
 
 def _reasons(drift: Drift, accuracy: Accuracy) -> list[str]:
     reasons = [
         f"{signal.title}: {signal.words} (size {signal.value:.2f}, a breach from {signal.threshold:.2f} on; "
         f"p {_equal(chance(signal.p_adjusted))}){_since(signal)}."
-        for signal in breached(drift)
+        for signal in breached_signals(drift)
     ]
     return [*reasons, *accuracy.failures]
 
@@ -154,19 +221,35 @@ def _equal(figure: str) -> str:
 def _since(signal: Signal) -> str:
     if signal.since is None:
         return ""
-    moment = f"{datetime.fromisoformat(signal.since.moment):%-d %B %Y, %H:%M} UTC"
-    if signal.since.by == "change_point":
+    moment = format_moment(signal.since.moment)
+    if signal.since.by in ("within_window", "change_point"):
         return f", since about {moment}"
+    if signal.since.by == "first_prediction":
+        return f", since the first prediction of this version ({moment})"
+    if signal.since.windows == 1:
+        return ", in all of this window; no earlier window of this version was checked"
     return f", in breach since the window that begins {moment}"
 
 
+def format_moment(moment: str) -> str:
+    """An ISO 8601 time in words."""
+    return f"{datetime.fromisoformat(moment):%-d %B %Y, %H:%M} UTC"
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else iso(moment)
+
+
 def chance(p: float | None) -> str:
-    """A p-value for people."""
+    """A p-value, rounded."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
+def _notes(
+    champion: MonitoredModel, window: Window, accuracy: Accuracy, first_prediction: float | None
+) -> list[str]:
     notes = [champion.note] if champion.note else []
+    notes += _age(champion, window, first_prediction)
     if window.other_versions:
         notes.append(
             f"{window.other_versions} predictions of other versions of {champion.model.name} stand in the window; "
@@ -188,8 +271,14 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
         notes.append(f"{window.sampled} of {window.predictions} predictions were sampled.")
     if window.redacted:
         notes.append(
-            f"The texts of {len(window.redacted)} of the predictions read are gone by the retention policy; their "
-            "labels and confidence count, and texts are compared without them."
+            f"The texts of {len(window.redacted)} of the predictions read are gone by the retention policy, or were "
+            "not stored (STORE_TEXT); their labels, their confidence and what was measured of them count, and texts "
+            "are compared without them."
+        )
+    if window.cut:
+        notes.append(
+            f"{window.cut} texts have {window.characters:,} characters or more; what follows is not compared, here and "
+            "in the reference."
         )
     if window.sampled and window.repeated / window.sampled >= _MANY_REPEATS:
         notes.append(
@@ -204,6 +293,35 @@ def _notes(champion: Champion, window: Window, accuracy: Accuracy) -> list[str]:
             f"Labels came back that the model does not know: {_listed(unknown)}. They count as wrong."
         )
     return notes
+
+
+def _other_sources(window: Window, settings: MonitoringSettings) -> list[str]:
+    """A sentence on predictions that were not looked at because of their source; none where there are none."""
+    if not window.other_sources:
+        return []
+    listed = []
+    for found in window.other_sources:
+        words = f"{found.predictions:,} of {found.source}"
+        if found.labelled:
+            words += f" (accuracy {found.correct / found.labelled:.1%} on {found.labelled:,} labels)"
+        listed.append(words)
+    return [
+        f"Predictions of other sources are not counted: {_listed(listed)}. "
+        f"What is counted is {_listed(settings.sources)} (TRAFFIC_SOURCES)."
+    ]
+
+
+def _age(champion: MonitoredModel, window: Window, first_prediction: float | None) -> list[str]:
+    """A sentence on when the version came, where that was inside the window."""
+    promoted = champion.promoted_at
+    if max(promoted or 0.0, first_prediction or 0.0) < window.since:
+        return []
+    parts = [f"became champion on {format_moment(iso(promoted))}"] if promoted is not None else []
+    if first_prediction is not None:
+        parts.append(f"answered first on {format_moment(iso(first_prediction))}")
+    return [
+        f"{champion.title} {' and '.join(parts)}; the window begins on {format_moment(iso(window.since))}."
+    ]
 
 
 def _listed(names: Sequence[str], *, most: int | None = None) -> str:

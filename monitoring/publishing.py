@@ -1,4 +1,4 @@
-"""What a check leaves behind: pages, verdict and metrics in a folder, a run in MLflow, a row in the store."""
+"""Results of a check: pages, verdict and metrics in a folder, a run in MLflow, a row in the store."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import mlflow
 from mlflow.exceptions import MlflowException
+from prometheus_client import CollectorRegistry, Gauge, generate_latest, write_to_textfile
+from sqlalchemy.exc import SQLAlchemyError
 
-from monitoring.changes import apart_from
-from monitoring.evidently_page import write_evidently_page
-from monitoring.judgement import slow_only
-from monitoring.prometheus import write_metrics
-from monitoring.report import render_report
-from monitoring.settings import MonitoringSettings
-from monitoring.signals.comparison import OF_THE_SERVICE, Comparison
-from monitoring.tracking import log_to_mlflow
+from monitoring.drift.change_point import non_overlapping
+from monitoring.drift.signal import Comparison
+from monitoring.judgement import latency_only
+from monitoring.progress import Step, silent
+from monitoring.report.evidently import write_evidently_page
+from monitoring.report.render import render_report
+from monitoring.settings import MLFLOW_EXPERIMENT, MonitoringSettings
 from monitoring.verdict import Verdict
 from monitoring.window import Window
 from stores.errors import RegistryUnavailable
-from stores.models import ModelRegistry
 from stores.predictions.checks import Check
+from stores.registry import ModelRegistry
+from stores.settings import VarSettings
 
 logger = logging.getLogger("monitoring")
 
@@ -31,7 +34,7 @@ LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class WindowResult:
     """A verdict, and what its page shows beside it."""
 
     verdict: Verdict
@@ -44,7 +47,11 @@ class Judged:
 
 
 def publish(
-    judged: Judged, settings: MonitoringSettings, registry: ModelRegistry, output: Path | None
+    judged: WindowResult,
+    settings: MonitoringSettings,
+    registry: ModelRegistry,
+    output: Path | None,
+    step: Step = silent,
 ) -> tuple[Verdict, Path]:
     """Write the page, Evidently's page, the verdict and the metrics, and log them to MLflow.
 
@@ -53,6 +60,7 @@ def publish(
         settings: whether texts may be shown, where files go, and how many older ones stay.
         registry: in whose MLflow the check becomes a run.
         output: folder for the files; None makes one under `var/monitoring` and points `latest` at it.
+        step: called with the current step.
 
     Returns:
         The verdict, with notes on what could not be written, and the folder of the files.
@@ -63,7 +71,8 @@ def publish(
     show_texts = settings.monitoring_show_texts
     notes = list(verdict.notes)
     page: str | None = None
-    if any(item.score is not None for item in comparisons if item.name not in OF_THE_SERVICE):
+    if any(item.score is not None for item in comparisons if not item.signal.of_service):
+        step("Writing Evidently's page")
         try:
             write_evidently_page(comparisons, verdict.drift, folder / EVIDENTLY, show_texts=show_texts)
             page = EVIDENTLY
@@ -71,18 +80,20 @@ def publish(
             notes.append(f"Evidently's own page could not be made: {error}")
             logger.warning("evidently_failed", extra={"fields": {"reason": repr(error)}})
     verdict = verdict.model_copy(update={"notes": notes})
+    step("Drawing pictures")
     html = render_report(
         verdict,
         comparisons,
         evidently_page=page,
         texts=window.distinct if show_texts else (),
-        history=[*apart_from(window.since, judged.before), row_of(verdict, window, folder / REPORT)],
+        history=[*non_overlapping(window.since, judged.before), row_of(verdict, window, folder / REPORT)],
     )
     (folder / REPORT).write_text(html, encoding="utf-8")
     write_metrics(verdict, folder / METRICS)
+    step("Logging to MLflow")
     try:
         log_to_mlflow(registry, verdict, [_write_verdict(verdict, folder), folder / REPORT])
-    except (RegistryUnavailable, MlflowException) as error:
+    except (RegistryUnavailable, MlflowException, SQLAlchemyError, OSError) as error:
         # The verdict matters more than its copy.
         notes.append("MLflow did not answer: this check is not logged there.")
         verdict = verdict.model_copy(update={"notes": notes})
@@ -100,6 +111,29 @@ def publish(
     return verdict, folder
 
 
+def publish_failure(settings: VarSettings, model: str, output: Path | None, *, at: float) -> Path:
+    """Note in the Prometheus textfile that a check could not run; returns the textfile.
+
+    Args:
+        settings: where `var/monitoring` is.
+        model: name of the watched model.
+        output: folder that the check was to write to; None: the latest check's, or a new one where there is none.
+        at: seconds since the epoch.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder = output
+    if folder is None:
+        folder = settings.folder("monitoring") / LATEST
+        if not folder.is_dir():
+            folder = _new_folder(settings)
+            _point_latest(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_failure(folder / METRICS, model, at)
+    return folder / METRICS
+
+
 def row_of(verdict: Verdict, window: Window, report: Path) -> Check:
     """The verdict as a row of the prediction store."""
     return Check(
@@ -113,11 +147,17 @@ def row_of(verdict: Verdict, window: Window, report: Path) -> Check:
         report=str(report.absolute()),
         signals={
             signal.name: {"value": signal.value, "threshold": signal.threshold, "status": signal.status}
+            # What later checks of the same run of breaches can no longer find.
+            | (
+                {"since": signal.since.moment}
+                if signal.since is not None and signal.since.by == "within_window"
+                else {}
+            )
             for signal in verdict.drift.signals
         },
         accuracy=verdict.accuracy.accuracy.value if verdict.accuracy.accuracy else None,
         labelled=verdict.accuracy.labelled,
-        slow_only=slow_only(verdict.drift, verdict.accuracy),
+        latency_only=latency_only(verdict.drift, verdict.accuracy),
     )
 
 
@@ -128,7 +168,7 @@ def _write_verdict(verdict: Verdict, folder: Path) -> Path:
     return parts.replace(path)
 
 
-def _new_folder(settings: MonitoringSettings) -> Path:
+def _new_folder(settings: VarSettings) -> Path:
     parent = settings.folder("monitoring")
     stem = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for name in (stem, *(f"{stem}-{number}" for number in range(2, 1000))):
@@ -152,3 +192,132 @@ def _remove_old(parent: Path, keep: int) -> None:
     folders = sorted(path for path in parent.glob("2*Z*") if path.is_dir() and not path.is_symlink())
     for old in folders[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+_FAILED = "champion_monitoring_check_failed"
+_FAILED_AT = "champion_monitoring_failed_timestamp_seconds"
+_STATUS = {"ok": 0, "insufficient_data": -1, "not_measured": -1, "breach": 1}
+
+
+def write_metrics(verdict: Verdict, path: Path) -> None:
+    """Write the metrics; by renaming, so that a scrape never sees half a file."""
+    registry = CollectorRegistry()
+    model = (verdict.model.name, verdict.model.version)
+
+    def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"champion_monitoring_{name}", meaning, ["model", "version", *labels], registry=registry)
+
+    at = datetime.fromisoformat(verdict.checked_at).timestamp()
+    gauge("checked_timestamp_seconds", "When the last check ran").labels(*model).set(at)
+    _failed(registry, verdict.model.name, None)
+    gauge("status", "1: breach, 0: within thresholds, -1: too little data").labels(*model).set(
+        _STATUS[verdict.status]
+    )
+    gauge("predictions", "Predictions in the window").labels(*model).set(verdict.window.predictions)
+    statuses = gauge("signal_status", "1: breach, 0: within thresholds, -1: not judged", "signal")
+    values = gauge("signal_value", "Effect size of a drift signal", "signal")
+    thresholds = gauge("signal_threshold", "Effect size from which it is a breach", "signal")
+    chances = gauge("signal_p_value", "Chance of it when nothing changed, corrected over signals", "signal")
+    for signal in verdict.drift.signals:
+        statuses.labels(*model, signal.name).set(_STATUS[signal.status])
+        for metric, value in (
+            (values, signal.value),
+            (thresholds, signal.threshold),
+            (chances, signal.p_adjusted),
+        ):
+            if value is not None:
+                metric.labels(*model, signal.name).set(value)
+    accuracy = verdict.accuracy
+    gauge("accuracy_status", "1: breach, 0: within thresholds, -1: too few labels").labels(*model).set(
+        _STATUS[accuracy.status]
+    )
+    gauge("reference_accuracy", "Accuracy on the held-out texts, when the model was registered").labels(
+        *model
+    ).set(accuracy.reference_accuracy)
+    if accuracy.expected_accuracy is not None:
+        gauge(
+            "expected_accuracy", "Mean confidence: an estimate without labels, too high under drift"
+        ).labels(*model).set(accuracy.expected_accuracy)
+    gauge("labelled", "Predictions in the window whose truth is known").labels(*model).set(accuracy.labelled)
+    for name, estimate in (("accuracy", accuracy.accuracy), ("macro_f1", accuracy.macro_f1)):
+        if estimate is not None:
+            bounds = gauge(name, "With its interval", "bound")
+            for bound in ("value", "low", "high"):
+                bounds.labels(*model, bound).set(getattr(estimate, bound))
+    by_class = [score for score in accuracy.classes if score.f1 is not None]
+    if by_class:
+        f1 = gauge("class_f1", "F1 of a class", "class")
+        for score in by_class:
+            assert score.f1 is not None
+            f1.labels(*model, score.label).set(score.f1.value)
+    write_to_textfile(str(path), registry)
+
+
+def write_failure(path: Path, model: str, at: float) -> None:
+    """Note in the textfile that a check could not run; the figures of the last one that could stay in it.
+
+    Args:
+        path: the textfile; it need not exist.
+        model: name of the watched model.
+        at: seconds since the epoch.
+    """
+    kept = ""
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = "".join(line for line in lines if _FAILED not in line and _FAILED_AT not in line)
+    registry = CollectorRegistry()
+    _failed(registry, model, at)
+    parts = path.with_suffix(".prom.parts")
+    parts.write_text(kept + generate_latest(registry).decode(), encoding="utf-8")
+    parts.replace(path)
+
+
+def _failed(registry: CollectorRegistry, model: str, at: float | None) -> None:
+    failed = Gauge(_FAILED, "1: the last check could not run, 0: it could", ["model"], registry=registry)
+    failed.labels(model).set(at is not None)
+    if at is not None:
+        Gauge(_FAILED_AT, "When the last check could not run", ["model"], registry=registry).labels(
+            model
+        ).set(at)
+
+
+def log_to_mlflow(registry: ModelRegistry, verdict: Verdict, files: list[Path]) -> str:
+    """Log metrics, tags and `files` of a check; returns the run's id.
+
+    Raises:
+        RegistryUnavailable: MLflow does not answer.
+        MlflowException: MLflow refuses.
+    """
+    with registry.run(MLFLOW_EXPERIMENT, f"check {verdict.checked_at}") as run:
+        mlflow.set_tags(
+            {
+                "verdict": verdict.status,
+                "model_name": verdict.model.name,
+                "model_version": verdict.model.version,
+                "window_since": verdict.window.since,
+                "window_until": verdict.window.until,
+                "mlflow.note.content": verdict.summary,
+            }
+        )
+        mlflow.log_metrics(_metrics(verdict))
+        for file in files:
+            mlflow.log_artifact(str(file))
+        return str(run.info.run_id)
+
+
+def _metrics(verdict: Verdict) -> dict[str, float]:
+    metrics: dict[str, float | None] = {
+        "predictions": verdict.window.predictions,
+        "breach": float(verdict.status == "breach"),
+        "labelled": verdict.accuracy.labelled,
+        "label_coverage": verdict.accuracy.coverage,
+        "expected_accuracy": verdict.accuracy.expected_accuracy,
+    }
+    for signal in verdict.drift.signals:
+        metrics[f"{signal.name}.value"] = signal.value
+        metrics[f"{signal.name}.threshold"] = signal.threshold
+        metrics[f"{signal.name}.p_adjusted"] = signal.p_adjusted
+    for name, estimate in (("accuracy", verdict.accuracy.accuracy), ("macro_f1", verdict.accuracy.macro_f1)):
+        if estimate is not None:
+            metrics |= {name: estimate.value, f"{name}.low": estimate.low, f"{name}.high": estimate.high}
+    return {name: float(value) for name, value in metrics.items() if value is not None}

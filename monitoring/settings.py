@@ -6,14 +6,23 @@ import re
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from monitoring.errors import BadWindow
-from monitoring.times import seconds_of
-from stores.settings import VarSettings
+from monitoring.times import LONGEST, seconds_of
+from stores.settings import PredictionSettings, TrafficSettings, VarSettings
+
+MLFLOW_EXPERIMENT = "monitoring"
+"""Experiment whose runs are the checks."""
+_LONGEST_DAYS = LONGEST / 86_400
+_MOST_ROWS = 2**62
+"""More than any store has; SQL has no larger whole numbers."""
 
 
-class MonitoringSettings(VarSettings):
+class MonitoringSettings(VarSettings, TrafficSettings):
     """What a check looks at, when it speaks, and when it is silent."""
+
+    model_config = SettingsConfigDict(allow_inf_nan=False)
 
     monitoring_window: str = "24h"
     """How far back a check looks: a number and s, m, h or d."""
@@ -21,46 +30,25 @@ class MonitoringSettings(VarSettings):
     monitoring_alpha: float = Field(default=0.01, gt=0, lt=0.5)
     """Chance of a false drift alarm in one check, over all signals together; intervals of accuracy have 1 − alpha."""
 
-    monitoring_permutations: int = Field(default=4999, ge=999)
+    monitoring_permutations: int = Field(default=4999, ge=999, le=1_000_000)
     """Windows drawn to learn what chance alone does to a signal. Fewer than signals / alpha could never alarm."""
 
-    monitoring_min_texts: int = Field(default=50, ge=20)
+    monitoring_min_texts: int = Field(default=50, ge=20, le=_MOST_ROWS)
     """Distinct texts below which drift is not judged."""
 
-    monitoring_max_texts: int = Field(default=2000, ge=100)
+    monitoring_max_texts: int = Field(default=2000, ge=100, le=1_000_000)
     """Predictions of a window, and texts of the reference, that are compared; more are sampled, so that cost does not
     grow with traffic."""
-
-    monitoring_min_numeric_shift: float = Field(default=0.1, ge=0)
-    """Effect floor of numeric signals: Wasserstein distance in standard deviations of the reference."""
-
-    monitoring_min_label_shift: float = Field(default=0.1, ge=0, le=1)
-    """Effect floor of the mix of predicted labels: Jensen-Shannon distance."""
-
-    monitoring_min_language_shift: float = Field(default=0.1, ge=0, le=1)
-    """Effect floor of the mix of languages: Jensen-Shannon distance."""
-
-    monitoring_min_embedding_shift: float = Field(default=0.1, ge=0)
-    """Effect floor of the classifier's embedding: maximum mean discrepancy of the log-probabilities."""
-
-    monitoring_min_text_auc: float = Field(default=0.55, ge=0.5, lt=1)
-    """Effect floor of text content: how well reference and live texts can be told apart, 0.5 is not at all."""
-
-    monitoring_min_latency_ratio: float = Field(default=1.5, gt=1)
-    """Effect floor of the service's latency: what nine of ten answers take at most, as a multiple of what they took at
-    the same time of day on the days before."""
-
-    monitoring_min_latency_rise: float = Field(default=0.01, ge=0)
-    """The same in seconds: where that multiple is a smaller rise than this, it is no breach."""
 
     monitoring_min_labels: int = Field(default=30, ge=10)
     """Labels that must have come back before accuracy is judged."""
 
-    monitoring_min_accuracy: float = Field(default=0.75, ge=0, le=1)
-    """Accuracy surely below it is a breach."""
+    monitoring_min_accuracy: float | None = Field(default=None, ge=0, le=1)
+    """Accuracy surely below it is a breach. Unset: the lower end of the interval of what the version reached at
+    registration, less MONITORING_MAX_ACCURACY_FALL."""
 
-    monitoring_min_macro_f1: float = Field(default=0.70, ge=0, le=1)
-    """Macro-F1 surely below it is a breach."""
+    monitoring_min_macro_f1: float | None = Field(default=None, ge=0, le=1)
+    """Macro-F1 surely below it is a breach. Unset: derived in the same way."""
 
     monitoring_max_accuracy_fall: float = Field(default=0.05, ge=0, le=1)
     """A fall since registration that surely exceeds it is a breach."""
@@ -71,13 +59,13 @@ class MonitoringSettings(VarSettings):
     monitoring_show_texts: bool = False
     """Whether reports may quote live and reference texts. False: figures, pictures and single words only."""
 
-    monitoring_keep_reports: int = Field(default=200, ge=1)
+    monitoring_keep_reports: int = Field(default=200, ge=1, le=_MOST_ROWS)
     """Reports kept under `var/monitoring`; older ones are removed."""
 
-    monitoring_experiment: str = "quickstart"
-    """Experiment that `--on-breach retrain` runs."""
+    monitoring_experiment: str | None = None
+    """Experiment that `--on-breach retrain` runs, as `training run` takes it. Unset: the one that made the champion."""
 
-    retrain_windows: int = Field(default=3, ge=1)
+    retrain_windows: int = Field(default=3, ge=1, le=2000)
     """How many of the last windows that do not overlap `--on-breach retrain` looks at; one with too little data does
     not count."""
 
@@ -92,19 +80,19 @@ class MonitoringSettings(VarSettings):
 
     retrain_set: str | None = None
     """Further keys of the experiment for a retraining, as `--set` takes them, separated by blanks:
-    `data.live.per_class=1000 candidates.minilm_3=null`."""
+    `data.live.per_class=1000 candidates.minilm_3=null`. The new version does not carry them."""
 
     alert_urls: SecretStr | None = None
     """Where `--on-breach alert` and `retrain` tell people: Apprise addresses (`mailto://…`, `slack://…`, `json://…`),
     separated by blanks or commas."""
 
-    alert_reminder_hours: float = Field(default=24, gt=0)
-    """A breach that lasts is told again after so many hours."""
+    alert_reminder_hours: float = Field(default=24, gt=0, le=24 * _LONGEST_DAYS)
+    """Hours after which an ongoing breach is reported again."""
 
     alert_reports_url: str | None = None
     """Address under which people can open `var/monitoring`, for the links in alerts. Unset: the path of the file."""
 
-    @field_validator("retrain_cooldown")
+    @field_validator("monitoring_window", "retrain_cooldown")
     @classmethod
     def _a_duration(cls, duration: str) -> str:
         try:
@@ -132,26 +120,25 @@ class MonitoringSettings(VarSettings):
         )
 
 
-class RetentionSettings(VarSettings):
+class RetentionSettings(PredictionSettings):
     """What `python -m monitoring prune` forgets."""
 
-    retention_days: float | None = Field(default=None, gt=0)
+    model_config = SettingsConfigDict(allow_inf_nan=False)
+
+    retention_days: float | None = Field(default=None, gt=0, le=_LONGEST_DAYS)
     """`python -m monitoring prune` deletes predictions, and their labels, after so many days. Unset: never."""
 
-    retention_rows: int | None = Field(default=None, ge=1)
+    retention_rows: int | None = Field(default=None, ge=1, le=_MOST_ROWS)
     """It deletes the oldest predictions beyond so many. Unset: none."""
 
-    retention_sample_days: float | None = Field(default=None, gt=0)
-    """After so many days it keeps only a share of the predictions that nobody labelled. Unset: all."""
+    retention_sample_days: float | None = Field(default=None, gt=0, le=_LONGEST_DAYS)
+    """Age in days after which it keeps only a share of the unlabelled predictions. Unset: all."""
 
     retention_sample: float = Field(default=0.1, ge=0, le=1)
     """That share."""
 
-    retention_text_days: float | None = Field(default=None, gt=0)
+    retention_text_days: float | None = Field(default=None, gt=0, le=_LONGEST_DAYS)
     """After so many days predictions lose their text; label, scores and token count stay. Unset: never."""
 
     retention_text: Literal["remove", "hash"] = "remove"
     """What is left of a text then: nothing, or its HMAC-SHA256, by which repeated texts are still known."""
-
-    retention_hash_key: SecretStr | None = None
-    """Secret for that hash."""

@@ -1,4 +1,4 @@
-"""The training as a process of its own, which never outlives whoever waits for it."""
+"""Run a training as a child process that ends when its parent stops waiting."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import IO
 
 GRACE = 10.0
 """Seconds that a training has to end by itself before it is killed."""
 _LOOK_AGAIN = 0.1
+_LONGEST_ERROR = 4000
+"""Bytes of a failed trial's standard error that are repeated."""
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def signals_noted() -> Iterator[list[int]]:
+def record_termination_signals() -> Iterator[list[int]]:
     """The signals that ask this process to end, in the order in which they come; they are noted and not obeyed.
 
     What the process was started to ignore (`nohup`, a shell's `&`) stays ignored. For the main thread only.
@@ -33,38 +37,62 @@ def signals_noted() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
+def first_error(
+    arguments: Sequence[str], environment: Mapping[str, str], received_signals: Sequence[int]
+) -> str | None:
+    """Run `python ARGUMENTS`, silently; what it says on standard error where it fails, on one line.
+
+    None where it ends well, and where it was ended because `received_signals` holds something.
+    """
+    with tempfile.TemporaryFile() as said:
+        status = run_training(
+            arguments, environment, received_signals, stdout=subprocess.DEVNULL, stderr=said
+        )
+        if status in (0, None):
+            return None
+        said.seek(max(0, said.seek(0, os.SEEK_END) - _LONGEST_ERROR))
+        words = " ".join(said.read().decode(errors="replace").split())
+    return words.rpartition("error: ")[2] or f"the training ended with status {status}"
+
+
 def run_training(
     arguments: Sequence[str],
     environment: Mapping[str, str],
-    told_to_end: Sequence[int],
+    received_signals: Sequence[int],
     *,
     grace: float = GRACE,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
 ) -> int | None:
-    """Run `python ARGUMENTS` to its end, or until `told_to_end` holds something.
+    """Run `python ARGUMENTS` to its end, or until `received_signals` holds something.
 
-    It leads a process group, which is ended as a whole: SIGTERM, and SIGKILL after `grace` seconds or when
-    `told_to_end` holds a second thing. Its standard output goes to standard error: ours belongs to the check, which may
-    be writing JSON there.
+    It leads a process group, which is ended as a whole: SIGTERM, and SIGKILL after `grace` seconds or at the second
+    received signal. Its standard output is redirected to standard error, because the check may write JSON to standard
+    output.
 
     Returns:
         Its exit status; None where it was ended.
     """
     process = subprocess.Popen(
-        [sys.executable, *arguments], env=environment, stdout=sys.stderr, start_new_session=True
+        [sys.executable, *arguments],
+        env=environment,
+        stdout=sys.stderr if stdout is None else stdout,
+        stderr=stderr,
+        start_new_session=True,
     )
     try:
-        while (status := process.poll()) is None and not told_to_end:
+        while (status := process.poll()) is None and not received_signals:
             time.sleep(_LOOK_AGAIN)
         return status
     finally:
         if process.poll() is None:
-            _end(process, told_to_end, grace)
+            _end(process, received_signals, grace)
 
 
-def _end(process: subprocess.Popen[bytes], told_to_end: Sequence[int], grace: float) -> None:
+def _end(process: subprocess.Popen[bytes], received_signals: Sequence[int], grace: float) -> None:
     os.killpg(process.pid, signal.SIGTERM)
     patience = time.monotonic() + grace
-    while process.poll() is None and time.monotonic() < patience and len(told_to_end) < 2:
+    while process.poll() is None and time.monotonic() < patience and len(received_signals) < 2:
         time.sleep(_LOOK_AGAIN)
     with suppress(ProcessLookupError):  # it and all that it started have ended
         os.killpg(process.pid, signal.SIGKILL)

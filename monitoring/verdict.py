@@ -24,6 +24,23 @@ class WatchedModel(_Part):
     version: str
     alias: str | None
     """The alias it was found by; null when it is pinned."""
+    registered_at: str | None = None
+    """ISO 8601, UTC; null where no registry knows."""
+    champion_since: str | None = None
+    """When it was promoted last, ISO 8601, UTC; null where the registry does not say."""
+    first_prediction: str | None = None
+    """Time of the first prediction of this version that the store has, ISO 8601, UTC; null where there is none."""
+
+
+class OtherSource(_Part):
+    """Predictions of the watched version that came from a source which is no traffic."""
+
+    source: str
+    predictions: int
+    labelled: int
+    """Those whose label is known."""
+    correct: int
+    """Of these, the ones where the model was right."""
 
 
 class WindowFacts(_Part):
@@ -33,6 +50,11 @@ class WindowFacts(_Part):
     """ISO 8601, UTC; the window begins with it."""
     until: str
     """ISO 8601, UTC; the window ends before it."""
+    sources: list[str] = Field(default_factory=list)
+    """Sources of the predictions that the check looked at (TRAFFIC_SOURCES); empty: an older release, which did not
+    know sources."""
+    other_sources: list[OtherSource] = Field(default_factory=list)
+    """What the window holds from other sources; it counts nowhere in this verdict."""
     predictions: int
     """Predictions of the watched version."""
     other_versions: int
@@ -51,10 +73,12 @@ class Since(_Part):
     """When a signal that is in breach began to differ."""
 
     moment: str
-    """ISO 8601, UTC: the beginning of the first window that differs."""
-    by: Literal["change_point", "first_breach"]
-    """`change_point`: a rise is proven over the windows before; `first_breach`: the unbroken run of
-    breaches began so."""
+    """ISO 8601, UTC."""
+    by: Literal["within_window", "change_point", "first_breach", "first_prediction"]
+    """`within_window`: the predictions of a window changed at that moment, in this check's window or in that of an
+    earlier one of the same run of breaches; `change_point`: a rise is proven over the windows before, the first of
+    which begins then; `first_breach`: the first window of an unbroken run of breaches begins then; `first_prediction`:
+    the signal has differed since this version's first prediction."""
     windows: int
     """Windows that were compared, this one included; none overlaps another."""
 
@@ -102,6 +126,17 @@ class Estimate(_Part):
     high: float
 
 
+class Floor(_Part):
+    """The value below which accuracy or macro-F1 is a breach."""
+
+    value: float
+    by: Literal["setting", "registration"]
+    """`setting`: MONITORING_MIN_ACCURACY or MONITORING_MIN_MACRO_F1; `registration`: the lower end of the interval of
+    what the version reached on its held-out texts, less MONITORING_MAX_ACCURACY_FALL."""
+    reached: Estimate
+    """The same figure on the reference, with its interval."""
+
+
 class ClassScore(_Part):
     """One class, where its truth is known."""
 
@@ -117,7 +152,7 @@ class ClassScore(_Part):
 
 
 class Sampling(_Part):
-    """How accuracy was corrected for who was labelled."""
+    """Correction of the accuracy for the sampling of labels."""
 
     batches: int
     """Batches of the label queue that it rests on."""
@@ -128,7 +163,7 @@ class Sampling(_Part):
     covered: float
     """Share of the window's predictions that could have been chosen: what the figures speak for."""
     as_they_came: Estimate
-    """Accuracy with every label counted alike, whoever gave it."""
+    """Accuracy with equal weights of all labels."""
 
 
 class Accuracy(_Part):
@@ -146,6 +181,10 @@ class Accuracy(_Part):
     macro_f1: Estimate | None
     reference_accuracy: float
     """On the held-out texts, when the model was registered."""
+    accuracy_floor: Floor | None = None
+    """Accuracy surely below it is a breach; null in verdicts from before there was one."""
+    macro_f1_floor: Floor | None = None
+    """The same of macro-F1."""
     fall: Estimate | None
     """Reference accuracy less accuracy."""
     expected_accuracy: float | None
@@ -154,7 +193,7 @@ class Accuracy(_Part):
     failures: list[str] = Field(default_factory=list)
     """Every threshold that is breached, in words; empty unless `status` is `breach`."""
     sampling: Sampling | None = None
-    """null: the labels are counted as they came. Else accuracy, F1 and fall are corrected for who was labelled."""
+    """null: the labels are counted as they came. Else accuracy, F1 and fall are corrected for the sampling."""
     words: str
 
 

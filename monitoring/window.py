@@ -1,20 +1,29 @@
-"""What was answered: a bounded sample of the live predictions of one model version."""
+"""A window: a bounded sample of the live predictions of one model version, and its latencies."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 
-from monitoring.champion import Champion
-from monitoring.latencies import Latencies, read_latencies
-from monitoring.sampling import QueueLabels, answered
+import numpy as np
+from numpy.typing import NDArray
+
+from monitoring.champion import MonitoredModel
+from monitoring.labels.weighting import QueueLabels, answered_batches
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
+from stores.predictions.filters import characters_each, fair_length
 from stores.predictions.queue import LabelQueue
+from stores.predictions.texts import MEASURED_CHARACTERS
+from stores.predictions.traffic import SourceCount, count_by_source, latencies
+from stores.sources import TRAFFIC
 
 _CLOCKS_APART = 60.0
 """Seconds by which two machines' clocks may differ."""
 _FOREVER = 1e15
+CHECKED_CHARACTERS = 8 * 1024 * 1024
+"""Characters of all texts of a window that are compared; where there are more, the longest texts are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +53,22 @@ class Window:
     """Predictions of the model that are dated in the future, where no window looks for them."""
     latencies: Latencies | None = None
     """How long the service took, here and before; None where no service answered."""
+    characters: int = MEASURED_CHARACTERS
+    """Of each text that are compared, here and in the reference; more are not read, or not used."""
+    cut: int = 0
+    """Texts of the window that have more."""
+    other_sources: list[SourceCount] = field(default_factory=list)
+    """Predictions of the version from sources that are no traffic; they are not looked at."""
 
     @property
     def answers(self) -> list[LabelledPrediction]:
         """What is compared where no text is needed: labels, confidence."""
         return [*self.distinct, *self.redacted]
+
+    @property
+    def featured(self) -> list[LabelledPrediction]:
+        """Of the redacted ones those whose text was measured before it was left out."""
+        return [row for row in self.redacted if row.features is not None]
 
     @property
     def repeated(self) -> int:
@@ -57,22 +77,39 @@ class Window:
 
 
 def read_window(
-    store: PredictionStore, champion: Champion, since: float, until: float, *, max_texts: int
+    store: PredictionStore,
+    champion: MonitoredModel,
+    since: float,
+    until: float,
+    *,
+    max_texts: int,
+    sources: Collection[str] = TRAFFIC,
 ) -> Window:
-    """Read a window of the champion's live predictions; at most `max_texts` rows, whatever the traffic.
+    """Read a window of the champion's predictions from `sources`; at most `max_texts` rows, whatever the traffic.
 
     Raises:
         PredictionStoreError: the store cannot be read.
     """
     name, version = champion.model.name, champion.model.version
-    rows = store.sample(since, until, size=max_texts, model_name=name, model_version=version, redacted=True)
-    outcomes = store.outcomes(since, until, model_name=name, model_version=version)
-    times = read_latencies(store, champion, since, until, max_answers=max_texts)
-    # Last, since the service goes on writing: no more can be read than were counted.
-    of_version = store.count(since, until, model_name=name, model_version=version)
-    of_model = store.count(since, until, model_name=name)
+    rows = store.sample(
+        since,
+        until,
+        size=max_texts,
+        model_name=name,
+        model_version=version,
+        sources=sources,
+        redacted=True,
+    )
+    outcomes = store.outcomes(since, until, model_name=name, model_version=version, sources=sources)
+    times = read_latencies(store, champion, since, until, max_answers=max_texts, sources=sources)
+    others = count_by_source(store, since, until, model_name=name, model_version=version, leave_out=sources)
+    # Last, because the service keeps writing: the count is never smaller than the sample.
+    of_version = store.count(since, until, model_name=name, model_version=version, sources=sources)
+    of_model = store.count(since, until, model_name=name, sources=sources)
     distinct = _each_once(row for row in rows if row.redacted_at is None)
-    known = set(champion.reference["text"])
+    known = set(champion.reference["text"].str.slice(0, MEASURED_CHARACTERS))
+    repeats_reference = [row.text in known for row in distinct]
+    distinct, characters, cut = _cut(distinct, read=characters_each(len(rows)))
     return Window(
         since=since,
         until=until,
@@ -80,26 +117,50 @@ def read_window(
         other_versions=of_model - of_version,
         sampled=len(rows),
         distinct=distinct,
-        novel=[row for row in distinct if row.text not in known],
+        novel=[row for row, repeats in zip(distinct, repeats_reference, strict=True) if not repeats],
         outcomes=outcomes,
-        queue=_queue_labels(store, champion, since, until),
+        queue=_queue_labels(store, champion, since, until, sources),
         redacted=_each_once(row for row in rows if row.redacted_at is not None),
-        ahead=store.count(max(until, time.time() + _CLOCKS_APART), _FOREVER, model_name=name),
+        ahead=store.count(
+            max(until, time.time() + _CLOCKS_APART), _FOREVER, model_name=name, sources=sources
+        ),
         latencies=times,
+        characters=characters,
+        cut=cut,
+        other_sources=others,
     )
 
 
+def _cut(rows: list[LabelledPrediction], *, read: int) -> tuple[list[LabelledPrediction], int, int]:
+    """The rows with their texts cut so that all together have CHECKED_CHARACTERS at most.
+
+    Args:
+        rows: of which up to `read` characters of each text were read.
+        read: that number.
+
+    Returns:
+        The rows, how many characters of each text count, and how many texts have more.
+    """
+    lengths = [len(row.text) for row in rows]
+    characters = read if sum(lengths) <= CHECKED_CHARACTERS else fair_length(lengths, CHECKED_CHARACTERS)
+    cut = sum(length > characters or length == read for length in lengths)
+    kept = [row if len(row.text) <= characters else replace(row, text=row.text[:characters]) for row in rows]
+    return kept, characters, cut
+
+
 def _queue_labels(
-    store: PredictionStore, champion: Champion, since: float, until: float
+    store: PredictionStore, champion: MonitoredModel, since: float, until: float, sources: Collection[str]
 ) -> QueueLabels | None:
     name, version = champion.model.name, champion.model.version
     queue = LabelQueue(store)
-    progress = answered(queue.progress(since, until, model_name=name, model_version=version))
-    outcomes = queue.outcomes([item.batch.id for item in progress], since, until)
+    progress = answered_batches(
+        queue.progress(since, until, model_name=name, model_version=version, sources=sources)
+    )
+    outcomes = queue.outcomes([item.batch.id for item in progress], since, until, sources=sources)
     if not outcomes:
         return None
     covered = sum(
-        store.count(first, last, model_name=name, model_version=version)
+        store.count(first, last, model_name=name, model_version=version, sources=sources)
         for first, last in _united([(max(since, p.batch.since), min(until, p.batch.until)) for p in progress])
     )
     return QueueLabels(progress, outcomes, covered)
@@ -119,6 +180,88 @@ def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
     first: dict[str, LabelledPrediction] = {}
     for row in rows:
-        # Of removed texts nobody knows which were the same.
+        # Removed texts cannot be compared.
         first.setdefault(row.id if row.redacted_at is not None and not row.text else row.text, row)
     return list(first.values())
+
+
+_DAY = 86400.0
+_DAYS = 7
+"""How far back the windows before may lie: a week has every day of the week once."""
+_SLICES = 24
+"""Parts of a window that are taken for independent of one another: hours of a day, minutes of half an hour."""
+_SHORTEST_SLICE = 60.0
+_MOST_ANSWERS = 500
+"""Read of each window. The same of each, so that none is known better than another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Times of answers; one entry an answer in each array."""
+
+    seconds: NDArray[np.float64]
+    back: NDArray[np.int64]
+    """Which window it fell into: 0 is the one that is judged, 1 the one before it, and so on."""
+    slice: NDArray[np.int64]
+    """Which part of that window: equal ones stand at the same time of day, in every window."""
+
+    @property
+    def now(self) -> NDArray[np.float64]:
+        """Seconds, in the window that is judged."""
+        return np.compress(self.back == 0, self.seconds)
+
+    @property
+    def before(self) -> NDArray[np.float64]:
+        """Seconds, in the windows before."""
+        return np.compress(self.back > 0, self.seconds)
+
+    @classmethod
+    def of(cls, windows: list[list[tuple[float, float]]], width: float) -> Latencies:
+        """From the answers of every window, this one first.
+
+        Args:
+            windows: of each answer how many seconds after the beginning of its window it came, and how many it took.
+            width: of a window, in seconds.
+        """
+        slices = min(_SLICES, max(1, int(width // _SHORTEST_SLICE)))
+        rows = [(back, after, took) for back, rows in enumerate(windows) for after, took in rows]
+        back, after, took = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        place = np.clip(after * slices // width, 0, slices - 1)
+        return cls(took, back.astype(np.int64), place.astype(np.int64))
+
+
+def read_latencies(
+    store: PredictionStore,
+    champion: MonitoredModel,
+    since: float,
+    until: float,
+    *,
+    max_answers: int,
+    sources: Collection[str] = TRAFFIC,
+) -> Latencies:
+    """Times of the champion's answers in the window, and in windows a whole number of days before it.
+
+    A bundle knows nothing of the machine that it will be served on, so the reference is what the same version took at
+    the same time of day, on the seven days before; of a window longer than a day, in the windows right before it that
+    begin at the same time of day and lie in that week, at least one.
+
+    Raises:
+        PredictionStoreError: the store cannot be read.
+    """
+    width = until - since
+    # Less a microsecond: the difference of two times is a little more than a day at times.
+    step = _DAY * max(1, math.ceil((width - 1e-6) / _DAY))
+    windows = []
+    for back in range(1 + max(1, int(_DAYS * _DAY // step))):
+        first = since - back * step
+        rows = latencies(
+            store,
+            first,
+            min(first + width, since) if back else until,
+            model_name=champion.model.name,
+            model_version=champion.model.version,
+            size=min(_MOST_ANSWERS, max_answers),
+            sources=sources,
+        )
+        windows.append([(at - first, took) for at, took in rows])
+    return Latencies.of(windows, width)

@@ -1,0 +1,1 @@
+"""Drift signals: what is measured of a window, and how it is compared with the reference."""

@@ -1,0 +1,205 @@
+"""Signals of the texts as numbers: unseen words, and Evidently's descriptors that need no download."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from monitoring.drift.numeric import NumericSignal
+from monitoring.drift.permutation import Floats, preserve_rng_state
+from monitoring.drift.signal import DriftData, Sides, register_signal
+from monitoring.window import Window
+
+_WORD = re.compile(r"[^\W\d_]+")
+_PLAIN_WORD = re.compile(r"[a-z]+")
+"""The same for ASCII in lower case, twice as fast."""
+_CAPITALS = string.ascii_uppercase.encode()
+
+DESCRIPTORS = ("text_length", "word_count", "sentence_count", "non_letters", "capitals")
+"""Columns that `describe` adds."""
+
+
+@register_signal
+class UnseenWords(NumericSignal):
+    """Percentage of each text's words that no reference text has."""
+
+    name, title, unit, order = "unseen_words", "Unseen words", "% of a text's words", 20
+    needs_text = True
+    possible_cause = "new subjects, or another source of texts"
+
+    def sides(self, data: DriftData) -> Sides:
+        """Reference texts against the other reference texts; texts of the window that are not in the reference."""
+        vocabulary, unseen, _ = measured_reference(tuple(data.reference_texts))
+        return Sides(
+            unseen,
+            vocabulary.unseen_in(data.novel_texts),
+            times=[row.created_at for row in data.window.novel],
+        )
+
+
+class _Descriptor(NumericSignal):
+    """One of `DESCRIPTORS`; where texts are not stored, the service stores these features instead."""
+
+    needs_text = True
+
+    def lacks_texts(self, window: Window) -> bool:
+        return super().lacks_texts(window) and not window.featured
+
+    def sides(self, data: DriftData) -> Sides:
+        _, _, before = measured_reference(tuple(data.reference_texts))
+        return Sides(
+            before[self.name].to_numpy(),
+            data.once(_window_features)[self.name].to_numpy(),
+            times=[row.created_at for row in (*data.window.distinct, *data.window.featured)],
+        )
+
+
+_OTHER_LENGTH = "a sender that truncates its texts, or sends another part of them"
+_OTHER_STYLE = "another style of writing: markup, encoding, lower case, typing errors"
+
+
+@register_signal
+class TextLength(_Descriptor):
+    """Characters per text."""
+
+    name, title, unit, order = "text_length", "Text length", "characters", 70
+    possible_cause = _OTHER_LENGTH
+
+
+@register_signal
+class WordCount(_Descriptor):
+    """Words per text."""
+
+    name, title, unit, order = "word_count", "Words", "words per text", 80
+    possible_cause = _OTHER_LENGTH
+
+
+@register_signal
+class SentenceCount(_Descriptor):
+    """Sentences per text."""
+
+    name, title, unit, order = "sentence_count", "Sentences", "sentences per text", 90
+    possible_cause = _OTHER_LENGTH
+
+
+@register_signal
+class NonLetters(_Descriptor):
+    """Percentage of characters that are no letters."""
+
+    name, title, unit, order = "non_letters", "Digits and punctuation", "% of characters", 100
+    possible_cause = _OTHER_STYLE
+
+
+@register_signal
+class Capitals(_Descriptor):
+    """Percentage of characters that are capital letters."""
+
+    name, title, unit, order = "capitals", "Capital letters", "% of characters", 110
+    possible_cause = _OTHER_STYLE
+
+
+def _window_features(data: DriftData) -> pd.DataFrame:
+    """One row per text of the window, one column per descriptor: computed, or as the service stored them."""
+    stored = [dict(row.features or {}) for row in data.window.featured]
+    return pd.concat(
+        [describe(data.window_texts), pd.DataFrame(stored, columns=list(DESCRIPTORS), dtype=float)]
+    ).dropna()
+
+
+@lru_cache(maxsize=1)
+def _evidently_descriptors() -> list[object]:
+    from evidently.descriptors import (
+        CustomColumnDescriptor,
+        NonLetterCharacterPercentage,
+        SentenceCount,
+        TextLength,
+        WordCount,
+    )
+
+    return [
+        TextLength("text", alias="text_length"),
+        WordCount("text", alias="word_count"),
+        SentenceCount("text", alias="sentence_count"),
+        NonLetterCharacterPercentage("text", alias="non_letters"),
+        CustomColumnDescriptor("text", _capital_share, alias="capitals"),
+    ]
+
+
+def describe(texts: Sequence[str]) -> pd.DataFrame:
+    """One row per text, one float column per descriptor; computed by Evidently."""
+    from evidently import DataDefinition, Dataset
+
+    frame = pd.DataFrame({"text": [text or " " for text in texts]})  # Evidently divides by the length
+    if frame.empty:  # Evidently refuses
+        return pd.DataFrame(columns=list(DESCRIPTORS), dtype=float)
+    with preserve_rng_state():
+        data = Dataset.from_pandas(
+            frame,
+            data_definition=DataDefinition(text_columns=["text"]),
+            descriptors=_evidently_descriptors(),
+        )
+    return data.as_dataframe()[list(DESCRIPTORS)].astype(float)
+
+
+def _capital_share(data: object) -> object:
+    from evidently.core.datasets import DatasetColumn
+    from evidently.legacy.core import ColumnType
+
+    shares = data.data.map(lambda text: 100 * _capitals(text) / max(1, len(text)))  # type: ignore[attr-defined]
+    return DatasetColumn(type=ColumnType.Numerical, data=shares)
+
+
+def _capitals(text: str) -> int:
+    if text.isascii():  # most texts are, and this is five times as fast
+        return len(text) - len(text.encode().translate(None, _CAPITALS))
+    return sum(map(str.isupper, text))
+
+
+def tokenize(text: str) -> list[str]:
+    """The words of a text in lower case; no digits."""
+    lower = text.lower()
+    return (_PLAIN_WORD if lower.isascii() else _WORD).findall(lower)
+
+
+@lru_cache(maxsize=1)
+def measured_reference(texts: tuple[str, ...]) -> tuple[Vocabulary, Floats, pd.DataFrame]:
+    """Vocabulary of the reference, percentage of unseen words of each of its texts, and its descriptors.
+
+    Cached for the next check of a `watch`: the reference changes only with the champion.
+    """
+    vocabulary = Vocabulary(texts)
+    return vocabulary, vocabulary.unseen_in_reference(), describe(texts)
+
+
+class Vocabulary:
+    """The words of the reference texts, to count the unseen words of other texts.
+
+    A reference text is measured against the *other* reference texts: against all of them it would have no unseen words.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [tokenize(text) for text in texts]
+        self._seen_in = Counter(word for words in self._texts for word in set(words))
+
+    def unseen_in_reference(self) -> Floats:
+        """Percentage of each reference text's words that no other reference text has."""
+        return np.array(
+            [_percentage(sum(self._seen_in[word] < 2 for word in words), words) for words in self._texts]
+        )
+
+    def unseen_in(self, texts: Sequence[str]) -> Floats:
+        """Percentage of each text's words that no reference text has; 0 for a text without words."""
+        read = [tokenize(text) for text in texts]
+        return np.array(
+            [_percentage(sum(word not in self._seen_in for word in words), words) for words in read]
+        )
+
+
+def _percentage(part: int, words: Sequence[str]) -> float:
+    return 100 * part / len(words) if words else 0.0

@@ -1,0 +1,1 @@
+"""Labels: which predictions to label, label files, and weights of labels."""

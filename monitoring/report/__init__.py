@@ -1,0 +1,1 @@
+"""The report of a check: HTML, plots, tables and Evidently's page."""

@@ -1,7 +1,10 @@
 # The serving image: the service room and what it needs, nothing that trains and nothing that compiles.
 #
 #   docker build -t champion .
-#   docker run --read-only --tmpfs /tmp -v champion-var:/app/var -p 3000:3000 -e MLFLOW_TRACKING_URI=… champion
+#   docker run --read-only --tmpfs /tmp -v champion-var:/app/var -p 3000:3000 -e MLFLOW_TRACKING_URI=… -e API_KEYS=… champion
+#
+# It listens on every address of the container, so it starts only with keys (API_KEYS or API_KEYS_FILE), or with
+# ALLOW_ANONYMOUS=true; otherwise it ends with 78 and says so.
 #
 # /app/var holds the model cache and, unless PREDICTIONS_URL names PostgreSQL, the prediction store.
 
@@ -27,8 +30,8 @@ RUN --mount=type=secret,id=ca \
        /venv/lib/python3*/site-packages/numpy -type d -name tests -prune -exec rm -rf {} +
 # The file system is read-only later: bytecode of what serving imports is made now; that of the rest would add 95 MB.
 RUN BENTOML_HOME=/tmp/bentoml MLFLOW_DISABLE_TELEMETRY=true BENTOML_DO_NOT_TRACK=True DO_NOT_TRACK=true \
-    /venv/bin/python -c "import bentoml, _bentoml_impl.server.app, bentoml_cli.serve, mlflow.artifacts, alembic.command, \
-psycopg, onnxruntime, tokenizers, skops.io, sklearn.pipeline, sklearn.linear_model, sklearn.feature_extraction.text"
+    /venv/bin/python -c "import bentoml, uvicorn.server, uvicorn.protocols.http.httptools_impl, uvicorn.lifespan.on, \
+starlette.applications, uvloop, prometheus_client, mlflow.artifacts, alembic.command, psycopg, onnxruntime, tokenizers, skops.io, sklearn.pipeline, sklearn.linear_model, sklearn.feature_extraction.text"
 
 FROM ${BASE_IMAGE} AS app
 WORKDIR /app
@@ -66,4 +69,4 @@ VOLUME /app/var
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f\"http://127.0.0.1:{os.environ['BENTOML_PORT']}/readyz\", timeout=4)"]
-CMD ["bentoml", "serve"]
+CMD ["python", "-m", "service", "serve"]

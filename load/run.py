@@ -1,6 +1,6 @@
 """`python -m load.run`: a bounded, mixed load on a service that runs, a table, and Locust's report under var/load.
 
-Locust runs in a process of its own: it replaces parts of the standard library (gevent), which nothing else here
+Locust runs in a separate process: it replaces parts of the standard library (gevent), which nothing else here
 should have to live with.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import litserve
 
-from load.benchmark.servers.pipeline import make_pipeline
+from benchmarks.serving.servers.pipeline import make_pipeline
 
 
 class Api(litserve.LitAPI):  # type: ignore[misc]

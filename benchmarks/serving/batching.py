@@ -1,4 +1,4 @@
-"""`python -m load.batching`: our batcher beside BentoML's own adaptive batching, over the same bundle in float32.
+"""`python -m benchmarks.serving.batching`: our batcher beside BentoML's, over the same bundle in float32.
 
 Each is asked what tells batchers apart: texts of mixed length, lists beside single texts, a text that breaks the model,
 and more requests at once than there is room for. Rounds are interleaved.
@@ -18,13 +18,13 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from load.benchmark.driving import Target, closed, statuses
-from load.benchmark.material import Material, MaterialMissing, make_material
-from load.benchmark.peers import Peer, peers
-from load.benchmark.poison import poisoned
-from load.benchmark.results import median
-from load.benchmark.servers.room import ROOM
-from load.benchmark.starting import DidNotStart, started
+from benchmarks.serving.driving import Target, closed, statuses
+from benchmarks.serving.material import Material, MaterialMissing, make_material
+from benchmarks.serving.peers import Peer, peers
+from benchmarks.serving.poison import poisoned
+from benchmarks.serving.results import median
+from benchmarks.serving.servers.room import ROOM
+from benchmarks.serving.starting import DidNotStart, started
 
 THEIRS, OURS = "batchable_bundle", "float32"
 _CLIENTS, _SINGLES, _LIST = 32, 8, 200

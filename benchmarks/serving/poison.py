@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from load.benchmark.material import Material
+from benchmarks.serving.material import Material
 
 
 def poisoned(material: Material, folder: Path) -> tuple[Material, str]:

@@ -15,6 +15,8 @@ import aiohttp
 import numpy as np
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
+_HEADERS = {"X-Source": "load"}
+"""Monitoring and retraining do not count these requests; other servers ignore the header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ async def statuses(target: Target, texts: Sequence[str], clients: int) -> list[t
 
 
 def _session(connections: int) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections), timeout=_TIMEOUT)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections), timeout=_TIMEOUT, headers=_HEADERS
+    )
 
 
 async def _ask(

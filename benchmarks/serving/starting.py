@@ -16,8 +16,8 @@ from pathlib import Path
 
 import psutil
 
-from load.benchmark.material import Material
-from load.benchmark.peers import Peer
+from benchmarks.serving.material import Material
+from benchmarks.serving.peers import Peer
 
 _START_SECONDS = 180.0
 _ROOT = Path(__file__).parents[2]

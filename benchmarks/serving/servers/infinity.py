@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from load.benchmark.environment import make_environment
+from benchmarks.serving.environment import make_environment
 
 LOCK = Path(__file__).parents[3] / "requirements" / "infinity.lock"
 

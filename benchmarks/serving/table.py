@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from load.benchmark.results import Results, median
-from load.benchmark.running import OPEN
+from benchmarks.serving.results import Results, median
+from benchmarks.serving.running import OPEN
 
 
 def markdown(results: Results, ours: str) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from load.benchmark.driving import Target, answers, closed, opened
-from load.benchmark.material import Material
-from load.benchmark.peers import Peer, peers
-from load.benchmark.results import Results, Start
-from load.benchmark.starting import DidNotStart, Running, started
+from benchmarks.serving.driving import Target, answers, closed, opened
+from benchmarks.serving.material import Material
+from benchmarks.serving.peers import Peer, peers
+from benchmarks.serving.results import Results, Start
+from benchmarks.serving.starting import DidNotStart, Running, started
 
 OURS, OURS_FLOAT32 = "champion", "float32"
 OPEN = "open-mixed"
@@ -168,12 +168,12 @@ def _ceiling(material: Material, texts: Sequence[str], folder: Path) -> tuple[fl
     """The bundle in-process: texts a second in length-sorted batches, and milliseconds of one text by itself."""
     path = folder / "ceiling.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    command = [sys.executable, "-m", "classifier.throughput", str(material.bundle), str(path)]
+    command = [sys.executable, "-m", "benchmarks.serving.throughput", str(material.bundle), str(path)]
     done = subprocess.run(
         [*command, "--threads", str(material.threads)], cwd=_ROOT, capture_output=True, text=True, check=True
     )
     figures = json.loads(done.stdout)
-    return float(figures["texts_per_second"]), float(figures["milliseconds_a_text"])
+    return float(figures["texts_per_second"]), float(figures["latency_ms_p50"])
 
 
 def _padding(url: str) -> float | None:

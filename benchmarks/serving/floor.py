@@ -1,7 +1,7 @@
-"""`python -m load.floor`: exit 1 when the service is less than so many times as fast as FastAPI with a pipeline.
+"""`python -m benchmarks.serving.floor`: exit 1 when the service is less than N times as fast as FastAPI + pipeline.
 
 Both are measured in the same run, in turns, so that a busy machine slows both. It is the short form of
-`python -m load.benchmark`.
+`python -m benchmarks.serving`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from load.benchmark.material import MaterialMissing, make_material
-from load.benchmark.peers import peers
-from load.benchmark.results import Results
-from load.benchmark.running import OURS, Plan, closed_name, run
+from benchmarks.serving.material import MaterialMissing, make_material
+from benchmarks.serving.peers import peers
+from benchmarks.serving.results import Results
+from benchmarks.serving.running import OURS, Plan, closed_name, run
 
 BASELINE = "fastapi"
 _CLIENTS = 32

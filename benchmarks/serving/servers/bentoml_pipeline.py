@@ -6,7 +6,7 @@ from typing import Any
 
 import bentoml
 
-from load.benchmark.servers.pipeline import make_pipeline
+from benchmarks.serving.servers.pipeline import make_pipeline
 
 
 @bentoml.service(name="plain", workers=1, traffic={"timeout": 120})

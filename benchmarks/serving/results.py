@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from load.benchmark.driving import Observed
+from benchmarks.serving.driving import Observed
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from load.benchmark.environment import program
-from load.benchmark.material import Material
+from benchmarks.serving.environment import program
+from benchmarks.serving.material import Material
 
-_SERVERS = "load.benchmark.servers"
+_SERVERS = "benchmarks.serving.servers"
 _BENTOML = str(Path(sys.executable).with_name("bentoml"))
 _MLFLOW = str(Path(sys.executable).with_name("mlflow"))
 
@@ -121,7 +121,7 @@ def peers(material: Material, folder: Path) -> dict[str, Peer]:
 def _ours(name: str, environment: Mapping[str, str]) -> Peer:
     return Peer(
         name,
-        lambda port: [_BENTOML, "serve", "--host", "127.0.0.1", "--port", str(port)],
+        lambda port: [sys.executable, "-m", "service", "serve", "--port", str(port)],
         "/classify",
         lambda text: {"text": text},
         lambda answer: str(answer["predictions"][0]["label"]),

@@ -1,11 +1,11 @@
-"""`python -m load.benchmark`: the service beside what a user would run instead; tables, pictures and JSON.
+"""`python -m benchmarks.serving`: the service beside what a user would run instead; tables, pictures and JSON.
 
 Examples::
 
-    python -m load.benchmark
-    python -m load.benchmark --who champion,fastapi --rounds 1 --seconds 3
-    python -m load.benchmark --set data.source=ag_news.csv --set data.header=false --set 'data.text_column=["2","3"]' \\
-        --set data.label_column=1
+    python -m benchmarks.serving
+    python -m benchmarks.serving --who champion,fastapi --rounds 1 --seconds 3
+    python -m benchmarks.serving --set data.source=ag_news.csv --set data.header=false \\
+        --set 'data.text_column=["2","3"]' --set data.label_column=1
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from load.benchmark.material import MaterialMissing, make_material
-from load.benchmark.pictures import latency, throughput
-from load.benchmark.running import OURS, Plan, closed_name, run
-from load.benchmark.table import markdown
+from benchmarks.serving.material import MaterialMissing, make_material
+from benchmarks.serving.pictures import latency, throughput
+from benchmarks.serving.running import OURS, Plan, closed_name, run
+from benchmarks.serving.table import markdown
 
 EVERYBODY = (
     "champion", "float32", "fastapi", "bentoml", "batchable", "batchable_bundle", "litserve", "infinity", "mlflow",

@@ -9,7 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 from matplotlib.figure import Figure
 
-from load.benchmark.results import Results, median
+from benchmarks.serving.results import Results, median
 
 _OURS, _OTHERS = "#1f5fa8", "#a9b4c2"
 

@@ -67,7 +67,7 @@ def make_material(folder: Path, overrides: Sequence[str], *, threads: int) -> Ma
         chosen = [part for override in overrides for part in ("--set", override)]
         _training(folder, "run", str(_NETWORK), *chosen)
         unseen = folder / "unseen.jsonl"
-        _training(folder, "data", str(_NETWORK), *chosen, "--part", "reserve", "--out", str(unseen))
+        _training(folder, "data", str(_NETWORK), *chosen, "--part", "holdout", "--out", str(unseen))
         unseen.rename(texts)  # last: its presence says that all is there
     bundle = _only(folder, "classifier.json", beside="MLmodel")
     description = json.loads((bundle / "classifier.json").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import bentoml
 
-from load.benchmark.servers.room import ROOM
+from benchmarks.serving.servers.room import ROOM
 
 
 @bentoml.service(name="batchable_bundle", workers=1, traffic={"timeout": 120, "max_concurrency": ROOM})

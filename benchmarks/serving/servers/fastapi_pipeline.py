@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from load.benchmark.servers.pipeline import make_pipeline
+from benchmarks.serving.servers.pipeline import make_pipeline
 
 app = FastAPI()
 classify = make_pipeline()

@@ -1,0 +1,1 @@
+"""What is measured, beside peers where there are some: serving, training, monitoring. README.md lists the commands."""

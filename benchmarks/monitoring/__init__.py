@@ -1,0 +1,1 @@
+"""Alarm rates, detection, latency alarms and cost of a monitoring check."""

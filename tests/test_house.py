@@ -4,22 +4,44 @@ import ast
 import importlib
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("classifier", "stores", "training", "service", "monitoring", "load", "demo", "notebooks")
+ROOMS = (
+    "console",
+    "classifier",
+    "stores",
+    "training",
+    "service",
+    "monitoring",
+    "load",
+    "benchmarks",
+    "demo",
+    "notebooks",
+    "drills",
+    "examples",
+)
 MAY_IMPORT = {
+    "console": set(),
     "classifier": set(),
     "stores": {"classifier"},
     "training": {"classifier", "stores"},
     "service": {"classifier", "stores"},
     "monitoring": {"classifier", "stores"},
     "load": set(),
+    "benchmarks": {"classifier", "stores", "training", "service", "monitoring", "load"},
     "demo": {"stores"},
     "notebooks": {"classifier", "stores", "training"},
+    "drills": {"classifier", "stores", "training", "service"},
+    "examples": {"stores", "monitoring"},
 }
 """The table of ARCHITECTURE.md."""
 
@@ -31,7 +53,7 @@ NEVER = {
     "stores": {"torch", "transformers", "bentoml"},
     "monitoring": {"torch", "transformers"},
 }  # fmt: skip
-"""What a room leaves to others: no torch where nothing is trained, MLflow only through `stores.models`."""
+"""What a room leaves to others: no torch where nothing is trained, MLflow only through `stores.registry`."""
 
 
 def sources(room: str) -> list[Path]:
@@ -80,8 +102,8 @@ def test_what_a_room_leaves_to_others(room: str) -> None:
 
 def test_the_check_sees_what_it_should() -> None:
     """The reader of imports finds them at the top, inside functions and under TYPE_CHECKING alike."""
-    assert "classifier" in {name.split(".")[0] for _, name in imports(ROOT / "stores" / "models.py")}
-    assert through("stores", {"pandas"}), "imported inside functions of stores/models.py"
+    assert "classifier" in {name.split(".")[0] for _, name in imports(ROOT / "stores" / "registry.py")}
+    assert through("stores", {"pandas"}), "imported inside functions of stores/registry.py"
     assert through("classifier", {"pandas"}), "imported for its types in classifier/reference.py"
 
 
@@ -106,7 +128,7 @@ def test_serving_loads_nothing_heavy() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sources("service")
-        if "scoring" not in path.parts and path.name not in {"batch.py", "__main__.py"}
+        if "batch_scoring" not in path.parts and path.name not in {"batch.py", "__main__.py"}
     ]
     assert "service.app" in names
     assert loaded_by("\n".join(f"import {name}" for name in names)) == set()
@@ -131,7 +153,7 @@ def test_what_the_rooms_offer() -> None:
     assert set(classifier.__all__) == {
         "BundleDamaged", "BundleError", "BundleIncomplete", "BundleUntrusted", "BundleVersionUnknown", "Classifier",
         "ClassifierError", "Description", "DeviceMissing", "Encoded", "GoldenMismatch", "PredictionFailed",
-            "Predictions", "seal_bundle",
+            "Predictions", "SigningKeyInvalid", "SigningKeys", "seal_bundle",
     }  # fmt: skip
     predictions = importlib.import_module("stores.predictions")
     assert set(predictions.__all__) >= {
@@ -139,11 +161,48 @@ def test_what_the_rooms_offer() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["classifier.errors", "stores.errors", "training.data.errors"])
+@pytest.mark.parametrize(
+    "module", ["classifier.errors", "stores.errors", "stores.tabular.errors", "training.data.errors"]
+)
 def test_each_tree_of_errors_is_drawn_in_full(module: str) -> None:
     found = importlib.import_module(module)
-    errors = [name for name, value in vars(found).items() if isinstance(value, type)]
+    errors = [
+        name
+        for name, value in vars(found).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ]
     assert errors
     assert found.__doc__
     for name in errors:
         assert name in found.__doc__
+
+
+def test_the_client_needs_httpx_and_pydantic_only() -> None:
+    """`champion[client]` installs these two: what importing the client loads must come with them."""
+    code = (
+        "import sys; before = set(sys.modules); import service.client; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before})"
+    )
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+    packages = {
+        name
+        for module in loaded - set(sys.stdlib_module_names) - {"service"}
+        for name in packages_distributions().get(module, ())
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["client"]
+    assert {Requirement(line).name for line in wanted} == {"httpx", "pydantic"}
+    allowed, queue = set(), [Requirement(line).name for line in wanted]
+    while queue:
+        name = queue.pop()
+        if name in allowed:
+            continue
+        allowed.add(name)
+        # Extras count: httpx loads rich and brotli where they happen to be installed. Others may be missing.
+        with suppress(PackageNotFoundError):
+            queue.extend(Requirement(line).name for line in requires(name) or ())
+    assert {canonicalize_name(name) for name in packages} <= {canonicalize_name(name) for name in allowed}

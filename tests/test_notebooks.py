@@ -13,7 +13,7 @@ import jupytext
 import nbformat
 import pytest
 
-from notebooks.rendering import lessons
+from notebooks.rendering import as_notebook, lessons
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +35,18 @@ def test_a_lesson_uses_the_projects_code_and_ends_with_something_that_can_fail(p
     assert "assert " in code
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
     assert words > 80, "a lesson explains"
+
+
+@pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
+def test_the_notebook_equals_its_script(path: Path):
+    """`python -m notebooks --write` brings it up to date."""
+    written = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(written)
+    expected = as_notebook(path)
+    assert [(cell.cell_type, cell.source) for cell in written.cells] == [
+        (cell.cell_type, cell.source) for cell in expected.cells
+    ]
+    assert not any(cell.get("outputs") for cell in written.cells)
 
 
 @pytest.mark.slow

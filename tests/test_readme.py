@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from monitoring.drift.signal import signal_settings
 from monitoring.settings import MonitoringSettings, RetentionSettings
 from service.settings import ServiceSettings
 from stores.settings import (
@@ -17,6 +18,7 @@ from stores.settings import (
     Settings,
     SigningSettings,
     TrackingSettings,
+    TrafficSettings,
     VarSettings,
 )
 from training.settings import TrainingSettings
@@ -28,17 +30,24 @@ CONCERNS: tuple[type[Settings], ...] = (
     TrackingSettings,
     SigningSettings,
     PredictionSettings,
+    TrafficSettings,
     ClusterSettings,
     ServiceSettings,
     MonitoringSettings,
+    *signal_settings(),
     RetentionSettings,
     TrainingSettings,
 )
-PAGES = ["README.md", "ARCHITECTURE.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")),
+]
 
 
 def settings_table() -> list[str]:
-    """The rows that the README's table must have: every field of every settings class, in their own words."""
+    """The rows of docs/settings.md: every field of every settings class with its docstring."""
     rows = []
     for concern in CONCERNS:
         for name in concern.__annotations__:
@@ -50,7 +59,8 @@ def settings_table() -> list[str]:
 
 
 def test_the_settings_table_has_every_setting_with_its_default_and_meaning() -> None:
-    found = [line for line in README.splitlines() if re.match(r"\| `[A-Z0-9_]+` \|", line)]
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    found = [line for line in page.splitlines() if re.match(r"\| `[A-Z0-9_]+` \|", line)]
     assert found == settings_table(), "replace the table's rows by:\n" + "\n".join(settings_table())
 
 

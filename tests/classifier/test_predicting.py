@@ -112,7 +112,7 @@ class _Constant:
     def encode(self, texts: list[str]) -> list[Encoded]:
         return [Encoded(text, (), 1, False) for text in texts]
 
-    def logits(self, batch: list[Encoded], *, alone: bool = True) -> np.ndarray:
+    def logits(self, batch: list[Encoded], *, exclusive: bool = True) -> np.ndarray:
         return np.asarray([self.row] * len(batch), dtype=np.float32)
 
 
@@ -129,7 +129,7 @@ def test_outputs_that_are_no_logits_are_an_error_and_no_answer(row: list[float],
 
 def test_a_batch_beside_others_gets_the_same_answers_on_one_thread(any_model: Classifier) -> None:
     batch = any_model.encode(TEXTS[:8])
-    np.testing.assert_allclose(any_model.infer(batch, alone=False), any_model.infer(batch), atol=1e-6)
+    np.testing.assert_allclose(any_model.infer(batch, exclusive=False), any_model.infer(batch), atol=1e-6)
 
 
 def test_ids_beyond_the_vocabulary_fail_as_our_error(network: Classifier) -> None:

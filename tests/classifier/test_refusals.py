@@ -181,7 +181,7 @@ def test_a_model_that_computes_something_else(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda raw: raw | {"texts": []}, GoldenMismatch),
+        (lambda raw: raw | {"texts": []}, BundleDamaged),
         (lambda raw: raw | {"tolerance": float("nan")}, GoldenMismatch),
         (lambda raw: raw | {"texts": [{"text": "a", "probabilities": [0.5, 0.5]}]}, GoldenMismatch),
         (lambda raw: raw | {"texts": [{"text": "a", "probabilities": [float("nan")] * 5}]}, GoldenMismatch),
@@ -198,11 +198,27 @@ def test_golden_texts_that_prove_nothing(
         Classifier.load(bundle)
 
 
-def test_fewer_labels_than_outputs(bundle: Path) -> None:
-    edit(bundle / "classifier.json", lambda raw: raw | {"labels": list(TOPICS[:4])})
+@pytest.mark.parametrize("labels", [TOPICS[:4], ("no", "other", "such", "topics", "here")])
+def test_labels_that_are_not_the_classes_of_the_model(bundle: Path, labels: tuple[str, ...]) -> None:
+    edit(bundle / "classifier.json", lambda raw: raw | {"labels": list(labels)})
     write_manifest(bundle, data={})
-    with pytest.raises(GoldenMismatch, match=r"pipeline\.skops gives outputs of shape"):
+    with pytest.raises(BundleDamaged, match=r"pipeline\.skops has 5 classes \(business, "):
         Classifier.load(bundle)
+
+
+def test_fewer_labels_than_outputs_of_a_network(network_bundle: Path) -> None:
+    edit(network_bundle / "classifier.json", lambda raw: raw | {"labels": list(TOPICS[:4])})
+    write_manifest(network_bundle, data={})
+    with pytest.raises(GoldenMismatch, match=r"model\.onnx gives outputs of shape"):
+        Classifier.load(network_bundle)
+
+
+def test_labels_that_are_not_the_classes_of_a_catboost_model(catboost: Classifier, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(catboost.folder, tmp_path / "bundle"))
+    edit(folder / "classifier.json", lambda raw: raw | {"labels": [*TOPICS, "one more"]})
+    write_manifest(folder, data={})
+    with pytest.raises(BundleDamaged, match=r"model\.cbm has 5 classes"):
+        Classifier.load(folder)
 
 
 def test_labels_in_another_order_than_the_pipeline(bundle: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from stores.models import ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.journeys.conftest import ROOT, SMALL, command
 from tests.support.registries import with_tables

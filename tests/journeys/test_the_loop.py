@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from monitoring.cli import main as monitoring
-from stores.models import ModelRegistry
 from stores.predictions import PredictionStore
 from stores.predictions.checks import CheckLog
+from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, TrackingSettings
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_articles
 from tests.support.clients import clients, wait_for_version
 from tests.support.servers import Server, serving
-from training.experiment import load_experiment
-from training.run import run_experiment
+from training.experiment.loader import load_experiment
+from training.pipeline.run import run_experiment
 
 pytestmark = [pytest.mark.slow, pytest.mark.journey, pytest.mark.timeout(600)]
 
@@ -41,7 +41,7 @@ name: desks
 seed: 3
 data:
   source: {source}
-  split: {{ train: 0.6, validation: 0.15, test: 0.25, reserve: 0 }}
+  split: {{ train: 0.6, validation: 0.15, test: 0.25, holdout: 0 }}
   checks: {{ language_texts: 20 }}
 candidates:
   logreg: {{ kind: tfidf_logreg, baseline: false }}
@@ -126,7 +126,6 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     environment = {
         "VAR_DIR": str(var),
         "MODEL_NAME": "desks",
-        "MONITORING_EXPERIMENT": str(experiment),
         "MONITORING_PERMUTATIONS": "1999",
         "RETRAIN_MIN_LABELS": "300",
     }
@@ -159,6 +158,24 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             assert "Retraining, because" in said
             assert "400 different texts since" in said
             assert "Version 2 passed the gate" in said, said
+            # It was the champion's own experiment, and no other one, that was run.
+            first, second = registry.by_version("1"), registry.by_version("2")
+            for tag in (
+                "experiment",
+                "candidate",
+                "labels",
+                "data_source",
+                "data_source_fingerprint",
+                "seed",
+            ):
+                assert second.tags[tag] == first.tags[tag]
+            assert int(second.tags["live_texts"]) > 0
+            made, again = (
+                load_experiment(str(registry.fetch(second) / "report" / name))
+                for name in ("experiment.yaml", "rerun.yaml")
+            )
+            assert made.data.live is not None
+            assert again == load_experiment("models:/desks/1"), "the next retraining begins from the same"
             wait_for_version(server, "2")
         assert {status for status, _ in answers} == {200}, f"a request failed during the swap: {answers}"
         assert {version for _, version in answers} == {"1", "2"}

@@ -13,9 +13,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from load.run import is_loopback
-from tests.support.bundles import sealed_tfidf_bundle
+from stores.predictions import PredictionStore
+from stores.predictions.schema import feedback
+from tests.support.bundles import bbc_articles, sealed_tfidf_bundle
 from tests.support.servers import Server, free_port, serving
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +61,19 @@ def test_every_request_of_the_mix_is_answered_and_reported(service: Server, tmp_
     html = (reports(tmp_path) / "report.html").read_text(encoding="utf-8")
     assert "one text" in html
     assert re.search(r"\n│ all .*│ +0 │", run.stdout)
+    store = PredictionStore.open(f"sqlite:///{service.log.parent / 'predictions.db'}")
+    rows = store.window(0, 1e12, sources=None)
+    with store.reading() as connection:
+        sources_of_labels = set(connection.execute(select(feedback.c.source)).scalars())
+    store.close()
+    assert {row.source for row in rows} == {"load"}
+    assert sources_of_labels == {"load"}
+    topics: dict[str, set[str]] = {}
+    for text, topic in zip(*bbc_articles(), strict=True):
+        topics.setdefault(text.strip().splitlines()[0].strip(), set()).add(topic)
+    told = [row for row in rows if row.true_label and row.text in topics]
+    assert told
+    assert all(row.true_label in topics[row.text] for row in told)
 
 
 @pytest.mark.slow
@@ -99,6 +115,23 @@ def test_another_machine_is_loaded_only_when_that_is_meant(tmp_path: Path) -> No
 )
 def test_which_addresses_are_this_machine(host: str, here: bool) -> None:
     assert is_loopback(host) == here
+
+
+def test_no_label_is_made_up_for_a_model_with_other_labels() -> None:
+    def prediction(id_: str, *labels: str) -> dict[str, object]:
+        return {"id": id_, "label": labels[0], "scores": [{"label": label, "score": 0.5} for label in labels]}
+
+    answers = [prediction("1", "billing", "tech"), prediction("2", "billing", "delivery")]
+    code = "import json, sys; from load.locustfile import labels_of as f; print(json.dumps(f(*json.load(sys.stdin))))"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps([["tech", "tech"], answers]),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [["1", "tech"]]
 
 
 GOOD = {"predictions": [{"score": 0.7, "scores": [{"score": 0.7}, {"score": 0.3}]}]}

@@ -14,11 +14,13 @@ import pytest
 
 from classifier import Classifier
 from monitoring.champion import find_champion
-from monitoring.check import Checked, judge_window, run_check
+from monitoring.check import CheckResult, evaluate_window, run_check
+from monitoring.drift.permutation import Score
+from monitoring.drift.signal import Comparison, Sides, signals
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
-from stores.models import ModelRegistry, RegisteredModel
 from stores.predictions import Prediction, PredictionStore
+from stores.registry import ModelRegistry, RegisteredModel
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 from tests.support.bundles import bbc_part, registered, sealed_tfidf_bundle
 
@@ -72,7 +74,7 @@ class House:
             )
         return [row.id for row in rows]
 
-    def check(self, output: Path | None = None, **settings: object) -> Checked:
+    def check(self, output: Path | None = None, **settings: object) -> CheckResult:
         """Check the last hour."""
         return run_check(
             *WINDOW,
@@ -86,7 +88,7 @@ class House:
     def verdict(self, **settings: object) -> Verdict:
         """What a check of the last hour would say, without its pages and pictures, which take most of its time."""
         champion = find_champion(self.registry, self.tracking, SigningSettings())
-        return judge_window(self.store, champion, *WINDOW, self._settings(settings)).verdict
+        return evaluate_window(self.store, champion, *WINDOW, self._settings(settings)).verdict
 
     def _settings(self, settings: dict[str, object]) -> MonitoringSettings:
         return MonitoringSettings(var_dir=self.var, **{"monitoring_permutations": 1999, **settings})
@@ -147,3 +149,17 @@ def mistyped(texts: Sequence[str], share: float = 0.15) -> list[str]:
 def copy_of_bundle(template: Path, to: Path) -> Path:
     """The champion's bundle as a folder of its own, to be damaged."""
     return shutil.copytree(template / "bundle", to)
+
+
+def comparison(
+    name: str,
+    reference: object,
+    window: object,
+    *,
+    classes: tuple[str, ...] = (),
+    times: Sequence[float] = (),
+    score: Score | None = None,
+) -> Comparison:
+    """A comparison of the signal of this name, measured."""
+    sides = Sides(reference, window, classes, times)  # type: ignore[arg-type]
+    return Comparison(signals()[name](), sides, 0.1, 1, score=score or Score(0.5, 0.01, lambda _: 0.1))

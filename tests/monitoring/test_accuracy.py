@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score
 
-from monitoring.accuracy import judge_accuracy
-from monitoring.intervals import wilson
+from monitoring.accuracy import accuracy_floors, judge_accuracy, wilson_interval
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Accuracy
 from stores.predictions import Outcome
@@ -49,11 +48,11 @@ def test_figures_are_scikit_learns() -> None:
 
 def test_wilsons_interval_by_hand() -> None:
     # 81 of 263 at 95 %: Newcombe 1998, table I
-    found = wilson(81, 263, 0.05)
+    found = wilson_interval(81, 263, 0.05)
     assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
-    assert wilson(10, 10, 0.01).high == 1.0
-    assert wilson(10, 10, 0.01).low < 0.7
-    assert wilson(0, 10, 0.01).low == 0.0
+    assert wilson_interval(10, 10, 0.01).high == 1.0
+    assert wilson_interval(10, 10, 0.01).low < 0.7
+    assert wilson_interval(0, 10, 0.01).low == 0.0
 
 
 def test_a_few_unlucky_labels_alarm_nobody() -> None:
@@ -88,8 +87,53 @@ def test_a_class_that_happens_to_be_all_right_is_not_certain() -> None:
 def test_absolute_thresholds() -> None:
     cells = {("a", "a"): 480, ("b", "b"): 480, ("a", "b"): 40}
     assert judged(cells).status == "ok"
-    assert "below 99%" in judged(cells, monitoring_min_accuracy=0.99).words
+    assert "below 99.0%" in judged(cells, monitoring_min_accuracy=0.99).words
     assert "below 0.99" in judged(cells, monitoring_min_macro_f1=0.99).words
+
+
+def hard_reference(right: float, classes: int = 77, of_each: int = 40) -> pd.DataFrame:
+    """Held-out texts of many classes, of which the share `right` was answered right."""
+    label = np.repeat([f"intent {number:02}" for number in range(classes)], of_each)
+    predicted = np.roll(label, of_each)
+    kept = np.arange(len(label)) % of_each < round(right * of_each)
+    return pd.DataFrame({"label": label, "predicted": np.where(kept, label, predicted)})
+
+
+def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
+    counts = frame.groupby(["predicted", "label"]).size()
+    return [Outcome(predicted, label, int(count), 60.0) for (predicted, label), count in counts.items()]
+
+
+@pytest.mark.parametrize(("right", "status"), [(0.675, "ok"), (0.45, "breach")])
+def test_floors_follow_from_what_the_version_reached_at_registration(right: float, status: str) -> None:
+    reference = hard_reference(0.675)
+    found = judge_accuracy(
+        outcomes_of(hard_reference(right)),
+        predictions=10_000,
+        labels=sorted(set(reference["label"])),
+        reference=reference,
+        confidences=[0.6],
+        settings=MonitoringSettings(),
+        rng=np.random.default_rng(1),
+    )
+    assert found.status == status
+    floor = found.macro_f1_floor
+    assert floor is not None
+    assert floor.by == "registration"
+    truth, given = reference["label"], reference["predicted"]
+    assert floor.reached.value == pytest.approx(f1_score(truth, given, average="macro"))
+    assert floor.value == pytest.approx(floor.reached.low - 0.05)
+    assert 0.5 < floor.value < 0.675 - 0.05, "its interval comes off, too"
+    assert ("floor that follows from" in found.words) is (status == "breach")
+
+
+def test_a_floor_that_is_set_holds_and_few_held_out_texts_make_a_derived_one_low() -> None:
+    few, rng = REFERENCE[90:110].reset_index(drop=True), np.random.default_rng(1)
+    accuracy, macro = accuracy_floors(few, MonitoringSettings(), rng)
+    assert accuracy.reached.value - accuracy.value > 0.2
+    assert 0 < macro.value < macro.reached.value
+    accuracy, macro = accuracy_floors(few, MonitoringSettings(monitoring_min_accuracy=0.9), rng)
+    assert (accuracy.value, accuracy.by, macro.by) == (0.9, "setting", "registration")
 
 
 def test_no_labels_are_too_few() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.alerts import name_of, occasion_of, tell
+from monitoring.alerts import alert_occasion, channel_name, tell
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Accuracy, Drift, Signal, Verdict, WatchedModel, WindowFacts
 from stores.predictions import PredictionStore
-from stores.predictions.checks import NOTHING_TOLD, CheckLog, Told
+from stores.predictions.checks import NOTHING_SENT, ChannelState, CheckLog
 
 HOUR = 3600.0
 
@@ -99,21 +99,21 @@ def verdict(*moved: str, status: str | None = None) -> Verdict:
 @pytest.mark.parametrize(
     ("told", "status", "reasons", "expected"),
     [
-        (NOTHING_TOLD, "ok", (), None),
-        (NOTHING_TOLD, "breach", ("a",), "began"),
-        (NOTHING_TOLD, "insufficient_data", (), None),
-        (Told("breach", ("a", "b"), 0), "breach", ("a", "b"), None),
-        (Told("breach", ("a", "b"), 0), "breach", ("b",), None),
-        (Told("breach", ("a",), 0), "breach", ("a", "b"), "another reason"),
-        (Told("breach", ("a",), 0), "insufficient_data", (), None),
-        (Told("breach", ("a",), 0), "ok", (), "over"),
-        (Told("breach", ("a",), -HOUR), "breach", ("a",), "reminder"),
+        (NOTHING_SENT, "ok", (), None),
+        (NOTHING_SENT, "breach", ("a",), "began"),
+        (NOTHING_SENT, "insufficient_data", (), None),
+        (ChannelState("breach", ("a", "b"), 0), "breach", ("a", "b"), None),
+        (ChannelState("breach", ("a", "b"), 0), "breach", ("b",), None),
+        (ChannelState("breach", ("a",), 0), "breach", ("a", "b"), "another reason"),
+        (ChannelState("breach", ("a",), 0), "insufficient_data", (), None),
+        (ChannelState("breach", ("a",), 0), "ok", (), "over"),
+        (ChannelState("breach", ("a",), -HOUR), "breach", ("a",), "reminder"),
     ],
 )
 def test_a_channel_hears_of_changes_only(
-    told: Told, status: str, reasons: tuple[str, ...], expected: str | None
+    told: ChannelState, status: str, reasons: tuple[str, ...], expected: str | None
 ) -> None:
-    assert occasion_of(told, status, reasons, now=HOUR, reminder=2 * HOUR) == expected
+    assert alert_occasion(told, status, reasons, now=HOUR, reminder=2 * HOUR) == expected
 
 
 def test_a_breach_is_told_once_with_what_to_do_and_again_when_it_is_over(
@@ -137,7 +137,7 @@ def test_a_breach_is_told_once_with_what_to_do_and_again_when_it_is_over(
     assert set(tell(verdict(), report, settings, log).values()) == {"over"}
     for receiver in receivers:
         assert [message["title"] for message in receiver.taken] == [
-            "news version 7: breach", "news version 7: breach, for another reason", "news version 7: well again",
+            "news version 7: breach", "news version 7: breach, for another reason", "news version 7: resolved",
         ]  # fmt: skip
     body = first.taken[0]["message"]
     assert "In words: confidence moved." in body
@@ -156,11 +156,11 @@ def test_a_channel_that_fails_is_tried_again_and_the_other_is_not_told_twice(
         alert_urls=f"{first.url},{second.url}, nonsense://127.0.0.1", alert_reminder_hours=1e-9
     )
     report = tmp_path / "report.html"
-    assert tell(verdict("confidence"), report, settings, log) == {name_of(first.url): "began"}
+    assert tell(verdict("confidence"), report, settings, log) == {channel_name(first.url): "began"}
     calm = settings.model_copy(update={"alert_reminder_hours": 24})
     assert tell(verdict("confidence"), report, calm, log) == {}
     second.status = 200
-    assert tell(verdict("confidence"), report, calm, log) == {name_of(second.url): "began"}
+    assert tell(verdict("confidence"), report, calm, log) == {channel_name(second.url): "began"}
     assert len(first.taken) == len(second.taken) == 1
     assert set(tell(verdict("confidence"), report, settings, log).values()) == {"reminder"}
     assert first.taken[1]["title"] == "news version 7: still in breach"
@@ -180,6 +180,6 @@ def test_two_processes_speak_once_and_no_password_is_kept(
     for thread in threads:
         thread.join()
     assert len(first.taken) == 1
-    assert "secret" not in name_of(first.url)
+    assert "secret" not in channel_name(first.url)
     assert b"secret" not in (tmp_path / "predictions.db").read_bytes()
     assert "secret" not in repr(settings)

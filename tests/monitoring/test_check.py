@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import mlflow
@@ -13,11 +14,12 @@ import pytest
 
 from classifier.errors import BundleDamaged, BundleUntrusted
 from monitoring.check import run_check
-from monitoring.errors import MonitoringError, NoReference
+from monitoring.errors import NoReference
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
-from stores.errors import ModelNotRegistered, RegistryUnavailable
-from stores.models import ModelRegistry, RegisteredModel
+from stores.errors import BadModelReference, ModelNotRegistered, RegistryUnavailable
+from stores.predictions.checks import CheckLog
+from stores.registry import ModelRegistry, RegisteredModel
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 from tests.monitoring.conftest import NOW, WINDOW, House, copy_of_bundle, mistyped, normal
 from tests.support.bundles import bbc_part
@@ -170,18 +172,52 @@ def test_more_traffic_than_is_read_is_sampled(house: House) -> None:
     verdict = house.verdict(monitoring_max_texts=100)
     assert verdict.window.predictions == 445
     assert verdict.window.sampled == 100
-    assert verdict.status == "ok"
+    # Which texts are sampled depends on random ids, and a share alpha of the samples alarms.
+    assert verdict.drift.status != "insufficient_data"
 
 
 def test_wrong_answers_breach_by_their_labels_alone(house: House) -> None:
     texts, labels = normal(200)
     wrong = ["sports" if label != "sports" else "tech" for label in labels]
     house.answer(texts, labels=[*wrong[:80], *labels[80:120]])
-    verdict = house.verdict()
+    verdict = house.verdict(monitoring_min_accuracy=0.75)
     assert verdict.drift.status == "ok"
     assert verdict.status == "breach"
-    assert "below 75%" in verdict.summary
+    assert "below 75.0%" in verdict.summary
     assert "fell by" in " ".join(verdict.reasons)
+
+
+def test_a_proven_fall_of_accuracy_is_the_first_sentence_also_within_thresholds(house: House) -> None:
+    texts, labels = normal(200)
+    wrong = ["sports" if label != "sports" else "tech" for label in labels]
+    house.answer(texts, labels=[*wrong[:22], *labels[22:]])
+    verdict = house.verdict(
+        monitoring_max_accuracy_fall=0.1, monitoring_min_accuracy=0.5, monitoring_min_macro_f1=0.5
+    )
+    found = verdict.accuracy
+    assert (verdict.status, found.status) == ("ok", "ok")
+    assert found.fall is not None
+    assert 0 < found.fall.low < 0.1 < found.fall.high
+    first = verdict.summary.split(". ")[0]
+    assert first.startswith(f"Accuracy fell from {found.reference_accuracy:.1%} at registration to ")
+    assert f"99% interval {100 * found.fall.low:.1f} to {100 * found.fall.high:.1f}" in first
+    assert verdict.summary.count("Accuracy") == 1, "it is said once"
+
+
+def test_the_moment_of_a_change_inside_the_window_is_found(house: House) -> None:
+    texts = normal(160)[0]
+    for number, text in enumerate([*texts[:80], *mistyped(texts[80:], 0.4)]):
+        house.answer([text], at=NOW - 1600 + 10 * number)
+    first = house.check().verdict
+    since = next(signal.since for signal in first.drift.signals if signal.name == "unseen_words")
+    assert since is not None
+    assert since.by == "within_window"
+    assert abs(datetime.fromisoformat(since.moment).timestamp() - (NOW - 800)) < 60
+    assert first.model.first_prediction is not None
+    assert abs(datetime.fromisoformat(first.model.first_prediction).timestamp() - (NOW - 1600)) < 1
+    assert any("answered first on" in note for note in first.notes)
+    (kept,) = CheckLog(house.store).last(9, first.model.name)
+    assert kept.signals["unseen_words"]["since"] == since.moment
 
 
 def test_a_label_that_the_model_lacks_counts_as_wrong_and_is_named(house: House) -> None:
@@ -231,10 +267,10 @@ def test_while_mlflow_is_away_the_last_known_champion_is_checked(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     away = TrackingSettings(var_dir=house.var, mlflow_tracking_uri="http://127.0.0.1:9")
     # The cache is kept by registry: the one that is away gets what the other one downloaded.
-    shutil.copytree(house.registry._cache, ModelRegistry(away)._cache, dirs_exist_ok=True)
+    shutil.copytree(house.registry.cache.root, ModelRegistry(away).cache.root, dirs_exist_ok=True)
     verdict = check_with(away, var=house.var).verdict
     assert verdict.status == "ok"
-    assert any("last known champion" in note for note in verdict.notes)
+    assert any("MLflow does not answer" in note for note in verdict.notes)
     assert any("not logged" in note for note in verdict.notes)
 
 
@@ -275,7 +311,7 @@ def test_a_pinned_folder_is_watched_by_the_name_the_service_logs(
 
 
 def test_a_model_address_that_is_none_is_explained(house: House) -> None:
-    with pytest.raises(MonitoringError, match="models:/NAME/VERSION"):
+    with pytest.raises(BadModelReference, match="models:/NAME/VERSION"):
         check_with(house.tracking.model_copy(update={"model_uri": "models:news"}), var=house.var)
 
 

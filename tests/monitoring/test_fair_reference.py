@@ -7,14 +7,14 @@ import random
 import numpy as np
 import pytest
 
-from monitoring.choosing import choose
-from monitoring.signals.chance import Draws, numeric_scores
+from monitoring.drift.permutation import PermutationSampler, numeric_scores
+from monitoring.labels.active_learning import choose
 from stores.predictions.queue import Batch, LabelQueue
 from tests.monitoring.conftest import NOW, House
 from tests.support.bundles import bbc_part
-from training.data.live.config import LiveConfig
-from training.data.live.dividing import part_of
-from training.data.live.reading import stored_rows
+from training.data.config import LiveConfig
+from training.data.live import stored_rows
+from training.data.split import part_of
 
 
 def test_quiet_traffic_is_quiet_beside_the_live_texts_that_the_queue_had_labelled(
@@ -45,7 +45,7 @@ def test_quiet_traffic_is_quiet_beside_the_live_texts_that_the_queue_had_labelle
                 if part_of(row.text, config, seed, more) == "test"
             ]
             sides = {"confidence": (np.array(kept), window)}
-            score = numeric_scores(sides, Draws(999, np.random.default_rng(seed)))["confidence"]
+            score = numeric_scores(sides, PermutationSampler(999, np.random.default_rng(seed)))["confidence"]
             alarms[way] += score.p_value <= 0.01
         sizes.append(len(kept))
     assert alarms["all alike"] >= 3, "or there was nothing to mend"

@@ -1,4 +1,4 @@
-"""Windows: times as people type them, and what the store hands out."""
+"""Windows: what the store hands out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.errors import BadWindow
-from monitoring.times import iso, moment_of, seconds_of, span
 from stores.predictions import Prediction, PredictionStore
 
 
@@ -18,36 +16,6 @@ def store(tmp_path: Path) -> PredictionStore:
 
 def prediction(at: float, label: str = "a") -> Prediction:
     return Prediction(f"text {at}", label, 0.9, {"a": 0.9, "b": 0.1}, 2, False, "m", "1", created_at=at)
-
-
-@pytest.mark.parametrize(
-    ("typed", "seconds"),
-    [("90s", 90), ("15m", 900), ("24h", 86400), ("7d", 604800), ("1.5H", 5400), (" 2w ", 1209600)],
-)
-def test_durations(typed: str, seconds: float) -> None:
-    assert seconds_of(typed) == seconds
-
-
-@pytest.mark.parametrize("typed", ["", "h", "24", "-1h", "0s", "1y", "1h30m"])
-def test_what_is_no_duration_is_refused_with_its_value(typed: str) -> None:
-    with pytest.raises(BadWindow, match="is not a duration"):
-        seconds_of(typed)
-
-
-def test_times_are_utc_unless_they_say_otherwise() -> None:
-    assert moment_of("1970-01-01T00:01:00") == 60
-    assert moment_of("1970-01-01T01:01:00+01:00") == 60
-    assert moment_of("60.5") == 60.5
-    assert iso(60) == "1970-01-01T00:01:00+00:00"
-
-
-def test_since_and_until_win_over_the_window() -> None:
-    assert span("1h", None, None, now=7200) == (3600, 7200)
-    assert span("1h", None, "3600", now=7200) == (0, 3600)
-    assert span("1h", "100", None, now=7200) == (100, 7200)
-    assert span("1h", "100", "200", now=7200) == (100, 200)
-    with pytest.raises(BadWindow, match="must begin first"):
-        span("1h", "8000", None, now=7200)
 
 
 def test_a_sample_is_spread_over_the_window_and_always_the_same(store: PredictionStore) -> None:

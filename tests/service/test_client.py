@@ -11,8 +11,8 @@ import pytest
 
 import service.client
 from service.client import AsyncClient, Client, Patience, Refused, Unreachable
-from service.client.answers import pieces
-from stores.models import ModelRegistry
+from service.client.calls import pieces
+from stores.registry import ModelRegistry
 from tests.support.bundles import registered
 from tests.support.engines import tracking_in
 from tests.support.servers import Server, free_port, serving
@@ -175,4 +175,4 @@ def test_another_server_is_told_from_ours():
         502, text="<html>bad gateway</html>", request=httpx.Request("GET", "http://x/model")
     )
     with pytest.raises(Refused, match="not_the_service"):
-        service.client.answers.content(response)
+        service.client.calls.content(response)

@@ -19,7 +19,7 @@ def test_schemathesis_finds_nothing(server: Server, tmp_path: Path):
     command += ["run", f"{server.address}/openapi.json"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-2000:]
-    assert "7 selected / 7 total" in result.stdout
+    assert "8 selected / 8 total" in result.stdout
     tried = re.search(r"(\d+) generated, (\d+) passed", result.stdout)
     assert tried, result.stdout[-2000:]
     assert int(tried[1]) == int(tried[2]) >= 200

@@ -1,20 +1,25 @@
-"""A network behind the face: truncation, and the right answer for everybody however texts are batched."""
+"""A network behind the face: truncation, and the right answer for followers however texts are batched."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from classifier import Classifier
-from service.champion import ChampionFollower
+from classifier.manifest import write_manifest
+from service.inference.model_follower import ChampionFollower
+from service.schemas import ModelCard
 from stores.settings import SigningSettings, TrackingSettings
 from tests.support.bundles import bbc_part
-from tests.support.engines import face_of, running_engine
-from tests.support.networks import sealed_network_bundle
+from tests.support.engines import asgi_client, running_engine
+from tests.support.networks import quantise, seal_anew, sealed_network_bundle
 
 pytestmark = pytest.mark.slow  # exports a network
 
@@ -31,7 +36,7 @@ def test_a_text_above_the_maximum_is_cut_or_refused_as_asked(network_bundle, tmp
 
     async def story() -> None:
         with running_engine(network_bundle, tmp_path) as (engine, model):
-            async with face_of(engine) as client:
+            async with asgi_client(engine) as client:
                 cut = (await client.post("/classify", json={"text": ["short", long]})).json()["predictions"]
                 assert [prediction["truncated"] for prediction in cut] == [False, True]
                 assert cut[1]["tokens"] > model.max_length
@@ -58,7 +63,7 @@ def test_everybody_gets_the_answer_of_their_own_text(network_bundle, tmp_path):
 
     async def story() -> None:
         with running_engine(network_bundle, tmp_path, batch_tokens=512) as (engine, model):
-            async with face_of(engine) as client:
+            async with asgi_client(engine) as client:
                 sizes = [1, 1, 7, 1, 2] * 10
                 starts = np.cumsum([0, *sizes])[: len(sizes)]
                 calls = [
@@ -92,4 +97,46 @@ def test_a_device_that_is_not_there_is_said_and_nothing_else_is_served(network_b
         assert follower.served.classifier.device == "cuda"
     else:
         assert follower.served is None
-        assert "the device cuda is asked for" in str(follower.following.problem)
+        assert "the device cuda is asked for" in str(follower.state.problem)
+
+
+def test_the_model_card_says_how_int8_agrees_with_float32_here(network_bundle, tmp_path):
+    folder = Path(shutil.copytree(network_bundle, tmp_path / "both"))
+    quantise(folder)
+    texts = [text[:200] for text in bbc_part(2)[0][:8]]
+    seal_anew(folder, "model.onnx", texts)
+
+    async def card(precision: str) -> dict[str, Any]:
+        with running_engine(folder, tmp_path, precision=precision) as (engine, _):
+            async with asgi_client(engine) as client:
+                return (await client.get("/model")).json()
+
+    asked, forced = asyncio.run(card("int8")), asyncio.run(card("float32"))
+    assert (asked["file"], forced["file"], forced["int8"]) == ("model.int8.onnx", "model.onnx", None)
+    assert ModelCard.model_validate(asked).int8 is not None
+    assert (asked["int8"]["texts"], asked["int8"]["accepted"]) == (len(texts), True)
+    float32, int8 = (
+        Classifier.load(folder, verify=False, model_file=card["file"]) for card in (forced, asked)
+    )
+    difference = np.abs(float32.predict(texts) - int8.predict(texts)).max()
+    assert asked["int8"]["max_difference"] == pytest.approx(difference, abs=1e-5)
+
+
+def test_int8_that_differs_from_float32_is_refused_and_the_card_says_why(network_bundle, tmp_path):
+    folder = Path(shutil.copytree(network_bundle, tmp_path / "both"))
+    quantise(folder)
+    seal_anew(folder, "model.onnx", bbc_part(2)[0][:8])
+    limits = json.loads((folder / "int8.json").read_text()) | {"max_difference": 1e-9}
+    (folder / "int8.json").write_text(json.dumps(limits))
+    write_manifest(folder, data={})
+    tracking = TrackingSettings(var_dir=tmp_path, model_uri=str(folder))
+    follower = ChampionFollower(tracking, SigningSettings(), poll_seconds=0.1, precision="int8")
+    follower.poll()
+    assert follower.served is None
+    assert "model.int8.onnx is asked for, and is not run" in str(follower.state.problem)
+    auto = ChampionFollower(tracking, SigningSettings(), poll_seconds=0.1)
+    auto.poll()
+    assert auto.served is not None
+    assert auto.served.classifier.description.model_file == "model.onnx"
+    assert auto.served.int8 is not None
+    assert not auto.served.int8.accepted

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from stores.models import ModelRegistry
 from stores.predictions import PredictionStore
+from stores.registry import ModelRegistry
 from tests.support.bundles import bbc_part, registered
 from tests.support.engines import tracking_in
 from tests.support.servers import Server, serving, wait_for
@@ -145,17 +145,3 @@ def test_sigterm_answers_what_was_accepted_and_refuses_the_rest(bundle, tmp_path
         assert set(load.statuses) == {200, 503}
         assert psutil.pid_exists(server.process.pid) is False
     assert_all_kept(tmp_path, load.ids)
-
-
-def test_a_killed_worker_comes_back(bundle, tmp_path):
-    with serving(tmp_path, {"MODEL_URI": str(bundle)}) as server:
-        (worker,) = [
-            child
-            for child in psutil.Process(server.process.pid).children(recursive=True)
-            if "_bentoml_impl.worker.service" in " ".join(child.cmdline())
-        ]
-        worker.kill()
-        worker.wait(10)
-        wait_for(server, "/readyz")
-        with server.client() as client:
-            assert client.post("/classify", json={"text": "The striker scored."}).status_code == 200

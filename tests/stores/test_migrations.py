@@ -8,7 +8,7 @@ from sqlalchemy import inspect, text
 
 from stores.errors import PredictionStoreError
 from stores.predictions import PredictionStore
-from stores.predictions.migrate import alembic_config, migrate
+from stores.predictions.connections import alembic_config, migrate
 from stores.predictions.schema import metadata
 
 
@@ -32,6 +32,25 @@ def test_down_and_up_again(store: PredictionStore) -> None:
     assert inspect(store.engine).get_table_names() == ["alembic_version"]
     migrate(store.engine)
     assert "predictions" in inspect(store.engine).get_table_names()
+
+
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
+def test_rows_of_every_older_release_stay(store: PredictionStore, version: str) -> None:
+    with store.engine.connect().execution_options(write=True) as connection, connection.begin():
+        command.downgrade(alembic_config(connection), version)
+        connection.execute(
+            text(
+                "INSERT INTO predictions (id, created_at, source, model_name, model_version, text, label, score, "
+                "scores, tokens, truncated) VALUES ('a', 1.0, 'api', 'news', '1', 'Old.', 'tech', 0.5, '{}', 2, false)"
+            )
+        )
+    migrate(store.engine)
+    row = store.get("a")
+    assert row is not None
+    assert (row.text, row.key_name, row.text_form, row.text_hash, row.features) == ("Old.",) + (None,) * 4
+    with store.reading() as connection:
+        keys = connection.execute(text("SELECT value FROM secrets WHERE name = 'text_hash'")).scalars().all()
+    assert [len(key) for key in keys] == [64]
 
 
 def test_a_database_of_a_newer_release_is_refused(store: PredictionStore, url: str) -> None:

@@ -107,7 +107,9 @@ def test_windows(store: PredictionStore) -> None:
     assert texts(10.0, 30.0)[-1] == "a"  # newest first; the start belongs to it, the end does not
     assert set(texts(10.0, 30.0)) == {"a", "b", "c", "f"}
     assert texts(10.0, 30.0, model_name="news", model_version="1") == ["b", "a"]
-    assert texts(0.0, 100.0, source="demo") == ["e"]
+    assert texts(0.0, 100.0, sources=["demo"]) == ["e"]
+    assert set(texts(0.0, 100.0, sources=("api", "demo"))) == {"a", "b", "c", "d", "e", "f"}
+    assert len(texts(0.0, 100.0, sources=None)) == 6
     assert texts(31.0, 100.0) == []
     assert [row.text for row in store.window(0.0, 100.0, limit=1)] == ["d"]
     assert store.window(0.0, 100.0, limit=0) == []
@@ -176,5 +178,7 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
         "alert_states",
         "label_batches",
         "label_queue",
+        "tombstones",
+        "secrets",
     }
     store.close()

@@ -4,8 +4,10 @@ import inspect
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from stores import settings
+from stores.errors import PredictionStoreError
 from stores.settings import PredictionSettings, Settings, SigningSettings, TrackingSettings, VarSettings
 
 CLASSES = [
@@ -80,3 +82,51 @@ def test_every_field_is_documented(found: type[Settings]) -> None:
 def test_classes_are_found() -> None:
     assert {PredictionSettings, SigningSettings, TrackingSettings, VarSettings} <= set(CLASSES)
     assert "MLFLOW_TRACKING_URI" in NAMES
+
+
+@pytest.mark.parametrize("password", ["p@ss/w#r%d", "hunter2", "a b:c?d=e&f", "%41", "ü€"])
+def test_a_password_is_taken_as_it_is(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDICTIONS_URL", "postgresql://champion@postgres:5433/predictions?sslmode=require")
+    monkeypatch.setenv("PREDICTIONS_PASSWORD", password)
+    url = make_url(PredictionSettings().url)
+    assert (url.username, url.password, url.host, url.port) == ("champion", password, "postgres", 5433)
+    assert (url.database, dict(url.query)) == ("predictions", {"sslmode": "require"})
+    assert password not in repr(PredictionSettings())
+
+
+def test_a_file_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDICTIONS_PASSWORD", "hunter2")
+    assert PredictionSettings().url == f"sqlite:///{tmp_path}/var/predictions.db"
+
+
+@pytest.mark.parametrize("password", ["p@ss/w#r%d", "p@s?s"])
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(password: str) -> None:
+    with pytest.raises(PredictionStoreError, match="PREDICTIONS_PASSWORD") as refused:
+        _ = PredictionSettings(predictions_url=f"postgresql://champion:{password}@postgres/predictions").url
+    assert "p@s" not in str(refused.value)
+
+
+def test_a_socket_gets_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREDICTIONS_URL", "postgresql://champion@/predictions?host=/run/postgresql")
+    monkeypatch.setenv("PREDICTIONS_PASSWORD", "p@ss/w#r%d")
+    url = make_url(PredictionSettings().url)
+    assert (url.password, url.host, dict(url.query)) == ("p@ss/w#r%d", None, {"host": "/run/postgresql"})
+
+
+def test_an_encoded_password_and_a_socket_are_left_as_they_are() -> None:
+    for address in ("me:p%40ss@db/p", "me:@/p?host=/run/x", "me@/p?host=@abstract"):
+        assert (
+            PredictionSettings(predictions_url=f"postgresql://{address}").url
+            == f"postgresql+psycopg://{address}"
+        )
+
+
+def test_credentials_of_the_registry(tmp_path: Path) -> None:
+    assert TrackingSettings().credentials == {}
+    (tmp_path / ".env").write_text(
+        "MLFLOW_TRACKING_USERNAME=champion\nMLFLOW_TRACKING_PASSWORD='p@ss/w#r%d'\n"
+    )
+    assert TrackingSettings().credentials == {
+        "MLFLOW_TRACKING_USERNAME": "champion",
+        "MLFLOW_TRACKING_PASSWORD": "p@ss/w#r%d",
+    }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from classifier import Classifier, Description, seal_bundle
+from classifier import Classifier, Description, SigningKeys, seal_bundle
 from classifier.classical import save_skops
 from classifier.reference import reference_frame, write_reference
-from stores.models import ModelRegistry, RegisteredModel
+from stores.promotion import label_tags
+from stores.registry import ModelRegistry, RegisteredModel
+from stores.signatures import sign_version
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 
@@ -40,11 +44,20 @@ def bbc_part(start: int, step: int = 5) -> tuple[list[str], list[str]]:
 
 
 def sealed_tfidf_bundle(
-    folder: Path, *, signing_key: str | None = None, strength: float = 10.0
+    folder: Path,
+    *,
+    signing_key: str | None = None,
+    strength: float = 10.0,
+    renamed: Mapping[str, str] | None = None,
 ) -> Classifier:
-    """A TF-IDF + logistic regression bundle in `folder`: learned from part 0, with part 1 as its reference."""
+    """A TF-IDF + logistic regression bundle in `folder`: learned from part 0, with part 1 as its reference.
+
+    `renamed` gives topics other names.
+    """
     folder.mkdir(parents=True)
-    texts, labels = bbc_part(0)
+    names = renamed or {}
+    texts, topics = bbc_part(0)
+    labels = [names.get(topic, topic) for topic in topics]
     pipeline = make_pipeline(
         TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english"),
         LogisticRegression(C=strength, max_iter=1000),
@@ -55,7 +68,8 @@ def sealed_tfidf_bundle(
         kind="sklearn", model_file="pipeline.skops", labels=tuple(pipeline.classes_), candidate="tfidf_logreg"
     )
     description.write(folder)
-    held_out, true_labels = bbc_part(1)
+    held_out, true_topics = bbc_part(1)
+    true_labels = [names.get(topic, topic) for topic in true_topics]
     unsealed = Classifier.load(folder, verify=False)
     frame = reference_frame(held_out, true_labels, unsealed.classify(held_out), unsealed.labels)
     write_reference(folder, frame)
@@ -64,8 +78,17 @@ def sealed_tfidf_bundle(
     )
 
 
-def registered(registry: ModelRegistry, folder: Path, *, promote: bool = True) -> RegisteredModel:
-    """Log and register the bundle in `folder`, as training does; promoted unless told otherwise."""
+def registered(
+    registry: ModelRegistry,
+    folder: Path,
+    *,
+    promote: bool = True,
+    tags: Mapping[str, str] = MappingProxyType({"test_macro_f1": "0.9500"}),
+    keys: SigningKeys | None = None,
+) -> RegisteredModel:
+    """Log, register and sign the bundle in `folder`, as training does; promoted unless told otherwise."""
     with registry.run("tests", "tfidf_logreg"):
-        version = registry.register(registry.log_bundle(folder), tags={"test_macro_f1": "0.9500"})
+        known = {**label_tags(Description.read(folder).labels), **tags}
+        version = registry.register(registry.log_bundle(folder), tags=known)
+    sign_version(registry, version, folder, keys)
     return registry.promote(version.version) if promote else version

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 
@@ -43,9 +44,19 @@ def clients(server: Server, count: int = 3, *, pause: float = 0.02) -> Iterator[
 
 def wait_for_version(server: Server, version: str) -> None:
     """Until `GET /model` tells that `version` is served."""
+    _wait(server, lambda card: card["version"] == version, f"version {version} was not served")
+
+
+def wait_for_problem(server: Server, words: str) -> dict[str, Any]:
+    """Until `GET /model` tells of a problem with `words` in it; what it tells."""
+    return _wait(server, lambda card: words in (card["problem"] or ""), f"no problem {words!r} was told")
+
+
+def _wait(server: Server, met: Callable[[dict[str, Any]], bool], failure: str) -> dict[str, Any]:
     over = threading.Event()
     for _ in range(240):
-        if httpx.get(f"{server.address}/model", timeout=30).json()["version"] == version:
-            return
+        card: dict[str, Any] = httpx.get(f"{server.address}/model", timeout=30).json()
+        if met(card):
+            return card
         over.wait(0.25)
-    raise AssertionError(f"version {version} was not served within a minute: {server.lines()[-5:]}")
+    raise AssertionError(f"{failure} within a minute: {server.lines()[-5:]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import httpx
 from classifier import Classifier, Encoded, PredictionFailed
 from classifier.runtime import Probabilities
 from service.engine import Engine
-from service.face import Face
-from service.jobs import ServedModel
+from service.http.middleware import HttpMiddleware
+from service.inference.jobs import ServedModel
 from service.settings import ServiceSettings
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
 from tests.support.registries import with_tables
@@ -34,19 +35,19 @@ class Trained(Classifier):
         self.free.set()
         self.entered = threading.Event()
         self.batches: list[list[str]] = []
-        self.alone: list[bool] = []
+        self.exclusive: list[bool] = []
 
-    def infer(self, batch: Sequence[Encoded], *, alone: bool = True) -> Probabilities:
+    def infer(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Probabilities:
         texts = [item.text for item in batch]
         self.batches.append(texts)
-        self.alone.append(alone)
+        self.exclusive.append(exclusive)
         self.entered.set()
         assert self.free.wait(60), "a test forgot to let the model go on"
         if DEADLY in texts:
             raise SystemExit("as a crash inside a native library's callback would")
         if POISON in texts:
             raise PredictionFailed("the runtime refused the batch")
-        return super().infer(batch, alone=alone)
+        return super().infer(batch, exclusive=exclusive)
 
 
 def tracking_in(var_dir: Path) -> TrackingSettings:
@@ -64,18 +65,16 @@ def served(classifier: Classifier, version: str = "1") -> ServedModel:
 def running_engine(bundle: Path, var_dir: Path, **settings: Any) -> Iterator[tuple[Engine, Trained]]:
     """An engine that serves the bundle, with its model in the test's hands."""
     engine = Engine(
-        ServiceSettings(**{"poll_seconds": 0.1, "threads": 1, **settings}),
+        ServiceSettings(**{"poll_seconds": 0.1, "threads": 1, "model_check_seconds": 0, **settings}),
         TrackingSettings(var_dir=var_dir, model_uri=str(bundle)),
         PredictionSettings(var_dir=var_dir),
         SigningSettings(),
     )
     engine.champion.poll()
     loaded = engine.champion.served
-    assert loaded is not None, engine.champion.following.problem
+    assert loaded is not None, engine.champion.state.problem
     trained = Trained(loaded.classifier)
-    engine.champion.served = ServedModel(
-        trained, loaded.name, loaded.version, loaded.alias, loaded.model_id, loaded.tags
-    )
+    engine.champion.served = replace(loaded, classifier=trained)
     engine.start()
     try:
         yield engine, trained
@@ -85,12 +84,12 @@ def running_engine(bundle: Path, var_dir: Path, **settings: Any) -> Iterator[tup
 
 
 @asynccontextmanager
-async def face_of(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
+async def asgi_client(engine: Engine) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the engine's HTTP face, with no socket between."""
 
     async def life_cycle(scope: Any, receive: Any, send: Any) -> None:
         raise AssertionError(f"the face let a {scope['type']} request through to BentoML")
 
-    transport = httpx.ASGITransport(app=Face(life_cycle, lambda: engine))
+    transport = httpx.ASGITransport(app=HttpMiddleware(life_cycle, lambda: engine))
     async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client

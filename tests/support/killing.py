@@ -1,4 +1,4 @@
-"""A Trainer callback that kills its own process, for experiments that name it under `course.callbacks`."""
+"""A Trainer callback that kills its own process, for experiments that name it under `schedule.callbacks`."""
 
 from __future__ import annotations
 

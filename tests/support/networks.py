@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 from classifier import Classifier, Description, seal_bundle
+from classifier.precision import FLOAT32_FILE, INT8_FILE
 from tests.support.bundles import TOPICS, bbc_part
 
 MAX_LENGTH = 64
@@ -96,3 +97,21 @@ def sealed_network_bundle(
         data={"source": "none"},
         signing_key=signing_key,
     )
+
+
+def quantise(folder: Path) -> None:
+    """Write `model.int8.onnx` beside `model.onnx`, with weights of seven bits as training does; then seal it."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(str(folder / FLOAT32_FILE))
+    quantize_dynamic(
+        model, str(folder / INT8_FILE), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
+    )
+
+
+def seal_anew(folder: Path, model_file: str, texts: list[str]) -> None:
+    """Seal a bundle again, to be run by `model_file`, with `texts` for golden ones and for the check of int8."""
+    (folder / "manifest.json").unlink()
+    description = Description.read(folder).model_copy(update={"model_file": model_file})
+    seal_bundle(folder, description, golden_texts=texts[:3], int8_texts=texts, data={})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from stores.models import ModelRegistry, _lock_of
+from stores.registry import ModelRegistry, _lock_of
 from stores.settings import TrackingSettings
 
 DATABASE = "mlflow.db"

@@ -25,7 +25,7 @@ class Server:
 
     address: str
     process: subprocess.Popen[bytes]
-    """BentoML's supervisor; its worker is a child with a process group of its own."""
+    """The service; with `supervised`, BentoML's supervisor, whose worker is a child with a process group of its own."""
     log: Path
 
     def client(self, **options: object) -> httpx.Client:
@@ -33,7 +33,7 @@ class Server:
         return httpx.Client(base_url=self.address, timeout=60, **options)  # type: ignore[arg-type]
 
     def kill(self) -> None:
-        """End supervisor and worker at once, as a power cut would."""
+        """End the service and its children at once, as a power cut would."""
         _kill(_family(self.process.pid))
         self.process.wait()
 
@@ -55,16 +55,18 @@ def serving(
     settings: Mapping[str, str] | None = None,
     *,
     bento: str | None = None,
+    supervised: bool = False,
     cwd: Path = ROOT,
     until: str = "/readyz",
     seconds: float = 90,
 ) -> Iterator[Server]:
-    """`bentoml serve` with its state under `var_dir`, until the block ends.
+    """`python -m service serve` with its state under `var_dir`, until the block ends.
 
     Args:
         var_dir: VAR_DIR of the service; its log is `service.log` in there.
         settings: more of its environment.
-        bento: what to serve, if not the source in `cwd`.
+        bento: a bento to serve with `bentoml serve`, instead of the source in `cwd`.
+        supervised: serve the source with `bentoml serve`.
         cwd: where it is started.
         until: the route that must answer with 200 before the block begins: `/livez` where no model is expected.
         seconds: how long to wait for that.
@@ -72,8 +74,10 @@ def serving(
     port = free_port()
     var_dir.mkdir(parents=True, exist_ok=True)
     log = var_dir / "service.log"
-    command = [str(Path(sys.executable).with_name("bentoml")), "serve"]
-    command += [bento] if bento else []
+    if bento or supervised:
+        command = [str(Path(sys.executable).with_name("bentoml")), "serve", *([bento] if bento else [])]
+    else:
+        command = [sys.executable, "-m", "service", "serve"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environment = {
         # MLflow leaves the address of the registry that a test used last in this process's environment.

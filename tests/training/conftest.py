@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from tests.support.registries import with_tables
-from training.experiment import Experiment, load_experiment
-from training.outcome import Outcome
-from training.run import run_experiment
+from training.experiment.loader import load_experiment
+from training.experiment.schema import Experiment
+from training.pipeline.outcome import Outcome
+from training.pipeline.run import run_experiment
 
 TINY = (
     "data.limit=120",

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from training.data import DataConfig, LoadedData, Splits, load_data, split_data, write_data_pictures
-from training.data.duplicates import jaccard, shingles
+from training.data.deduplication import jaccard, shingles
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 

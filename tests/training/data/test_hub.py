@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub import hub
-from training.data import DataConfig, SourceNotFound, load_data
+from training.data import DataConfig, NotOneValue, SourceNotFound, load_data
 
 CARD = """---
 dataset_info:
@@ -18,6 +18,20 @@ dataset_info:
     dtype: string
   - name: label
     dtype:
+      class_label:
+        names:
+          '0': world
+          '1': sports
+---
+"""
+
+SEQUENCE_CARD = """---
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    sequence:
       class_label:
         names:
           '0': world
@@ -44,10 +58,23 @@ def test_a_local_folder_with_class_names(tmp_path: Path) -> None:
     loaded = load_data(DataConfig(source=str(folder)), 0, cache=tmp_path / "cache")
     assert loaded.counts.read == 40
     assert set(loaded.labels) == {"world", "sports"}
+    assert loaded.part.source_rows[0].id == "test[0]"
+    assert loaded.part.source_rows[-1] == (40, "train[29]", None)
     only_test = load_data(DataConfig(source=str(folder), hub_splits=("test",)), 0, cache=tmp_path / "cache")
     assert only_test.texts[0] == "News item 30 of the day"
     with pytest.raises(SourceNotFound, match="no split 'validation'; it has test, train"):
         load_data(DataConfig(source=str(folder), hub_splits=("validation",)), 0, cache=tmp_path / "cache")
+
+
+def test_several_labels_a_text_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "emotions"
+    folder.mkdir()
+    (folder / "README.md").write_text(SEQUENCE_CARD)
+    rows = [{"text": f"Item {n}", "label": [n % 2] if n % 3 else [0, 1]} for n in range(12)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(NotOneValue, match="one label per row is needed") as refusal:
+        load_data(DataConfig(source=str(folder)), 0, cache=tmp_path / "cache")
+    assert (refusal.value.row, refusal.value.column) == (1, "label")
 
 
 @pytest.mark.slow

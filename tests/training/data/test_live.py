@@ -12,13 +12,15 @@ import pytest
 
 from stores.predictions import PredictionStore
 from stores.predictions.queue import Batch, Chosen, LabelQueue
+from stores.predictions.redaction import TextForm
 from stores.settings import PredictionSettings
 from tests.support.predictions import prediction
 from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_data, split_data
-from training.data.duplicates import near_duplicate_groups
-from training.data.live.config import LiveConfig
-from training.data.live.reading import LiveRow, choose_live
-from training.data.parts import EARLIER, LIVE, SOURCE
+from training.data.config import LiveConfig
+from training.data.dataset import EARLIER, LIVE, SOURCE
+from training.data.deduplication import near_duplicate_groups
+from training.data.errors import DataRefused
+from training.data.live import LiveRow, select_live
 
 WORDS = [f"word{number}" for number in range(400)]
 
@@ -35,7 +37,7 @@ def divided(live: list[tuple[str, str]], seed: int = 5, **config: object) -> tup
     wanted = DataConfig(live=LiveConfig(**config))  # type: ignore[arg-type]
     assert wanted.live is not None
     rows = [LiveRow(text, label, LIVE) for text, label in live]
-    chosen = choose_live(rows, SOURCE_TEXTS, wanted.live.per_class, len(rows))
+    chosen = select_live(rows, SOURCE_TEXTS, wanted.live.per_class, len(rows))
     loaded = LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400), live=chosen)
     return split_data(loaded, wanted, seed), loaded
 
@@ -50,7 +52,7 @@ def test_live_texts_are_shared_out_and_leave_the_source_where_it_was() -> None:
         assert own.fingerprint == plain.parts()[name].fingerprint
     counts = {name: len(part.live) for name, part in splits.parts().items()}
     assert sum(counts.values()) == 400
-    assert counts["reserve"] == 0
+    assert counts["holdout"] == 0
     assert counts["test"] == pytest.approx(120, abs=35)
     assert counts["validation"] == pytest.approx(80, abs=30)
     facts = splits.report.live_facts()
@@ -187,7 +189,7 @@ def test_of_what_the_label_queue_asked_for_the_held_out_texts_stand_for_the_traf
 
 def test_a_text_that_came_again_is_held_out_as_seldom_as_at_first() -> None:
     rows = [LiveRow("said again", "tech", LIVE, 1.6), LiveRow("said again", "tech", LIVE, 0.1)]
-    assert choose_live(rows, SOURCE_TEXTS, 10, 2).held_out == [0.1]
+    assert select_live(rows, SOURCE_TEXTS, 10, 2).held_out == [0.1]
 
 
 def test_a_file_of_labelled_texts_does_as_well_and_origins_survive_writing(tmp_path: Path) -> None:
@@ -221,3 +223,24 @@ def _file_of(part: Part, folder: Path, live: LiveConfig) -> DataConfig:
 
 def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def test_labels_without_stored_texts_are_said_to_be_none_to_learn_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAR_DIR", str(tmp_path))
+    form = TextForm("hash", lambda: "a key")
+    rows = [form.apply(prediction(text, created_at=1000.0)) for text in sentences(5, 3)]
+    store = PredictionStore.open(PredictionSettings().url)
+    store.add(rows)
+    store.add_feedback({row.id: "tech" for row in rows})
+    config = _file_of(SOURCE_TEXTS, tmp_path, LiveConfig())
+    with pytest.raises(DataRefused, match="no live texts to learn from"):
+        load_data(config, 5)
+    stored = prediction("A text that is there.", created_at=1000.0)
+    store.add([stored])
+    store.add_feedback({stored.id: "tech"})
+    store.close()
+    live = load_data(config, 5).live
+    assert live is not None
+    assert (live.counts.read, live.counts.without_text) == (1, 5)

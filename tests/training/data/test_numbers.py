@@ -36,7 +36,7 @@ def test_every_part_is_exactly_as_large_as_asked() -> None:
     )
     splits = split_data(loaded(a=127, b=61, c=33), config, 3)
     assert {name: len(part) for name, part in splits.parts().items()} == {
-        "train": 100, "validation": 50, "test": 30, "reserve": 0,
+        "train": 100, "validation": 50, "test": 30, "holdout": 0,
     }  # fmt: skip
     assert splits.report.unused == 127 + 61 + 33 - 180
     assert set(splits.test.labels) == {"a", "b", "c"}
@@ -51,7 +51,7 @@ def test_more_texts_than_there_are_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"train_texts": 5}, {"reserve_texts": 5}, {"train_texts": 5, "test_texts": 5}]
+    "given", [{"train_texts": 5}, {"holdout_texts": 5}, {"train_texts": 5, "test_texts": 5}]
 )
 def test_numbers_come_together(given: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="train_texts, validation_texts and test_texts"):

@@ -11,10 +11,10 @@ from transformers import AutoTokenizer, BertConfig, BertForSequenceClassificatio
 
 from classifier import Description, seal_bundle
 from tests.support.bundles import TOPICS, sealed_tfidf_bundle
-from training.candidates.trained import Workplace
-from training.candidates.weights import weights_source
 from training.data import DataConfig, Splits, load_data, split_data
-from training.export import export_network
+from training.export.onnx import export_network
+from training.models.result import TrainingContext
+from training.models.weights import weights_source
 
 LAYERS, LENGTH = 4, 24
 
@@ -64,12 +64,12 @@ def tfidf_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Callable[[str], Workplace]:
-    """A candidate's workplace beside those of others."""
+def context(tmp_path: Path) -> Callable[[str], TrainingContext]:
+    """A candidate's context beside those of others."""
 
-    def make(name: str) -> Workplace:
+    def make(name: str) -> TrainingContext:
         scratch = tmp_path / "run" / name
         (scratch / "bundle").mkdir(parents=True)
-        return Workplace(name, scratch / "bundle", scratch, 1, Progress(console=Console(quiet=True)))
+        return TrainingContext(name, scratch / "bundle", scratch, 1, Progress(console=Console(quiet=True)))
 
     return make

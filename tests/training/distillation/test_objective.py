@@ -9,8 +9,6 @@ import torch
 from torch.nn import functional
 
 from tests.training.distillation.conftest import small_network
-from training.candidates.weights import keep_layers
-from training.distillation.config import DistilledConfig
 from training.distillation.objective import (
     LiveTeacher,
     Objective,
@@ -19,6 +17,8 @@ from training.distillation.objective import (
     hidden_loss,
     prediction_loss,
 )
+from training.models.config import DistilledConfig
+from training.models.weights import keep_layers
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])
 BATCH = {
@@ -31,10 +31,10 @@ BATCH = {
 def test_prediction_loss_mixes_true_labels_and_the_teachers() -> None:
     student, teacher, truth = torch.randn(6, 3), torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     hard = functional.cross_entropy(student, truth)
-    assert torch.isclose(prediction_loss(student, teacher, truth, true_labels=1.0, softness=4.0), hard)
-    assert prediction_loss(teacher, teacher, truth, true_labels=0.0, softness=4.0).abs() < 1e-6
+    assert torch.isclose(prediction_loss(student, teacher, truth, true_labels=1.0, temperature=4.0), hard)
+    assert prediction_loss(teacher, teacher, truth, true_labels=0.0, temperature=4.0).abs() < 1e-6
     soft, both = (
-        prediction_loss(student, teacher, truth, true_labels=share, softness=2.0) for share in (0.0, 0.25)
+        prediction_loss(student, teacher, truth, true_labels=share, temperature=2.0) for share in (0.0, 0.25)
     )
     assert torch.isclose(both, 0.25 * hard + 0.75 * soft)
 
@@ -42,9 +42,9 @@ def test_prediction_loss_mixes_true_labels_and_the_teachers() -> None:
 def test_softness_keeps_the_size_of_gradients() -> None:
     teacher, truth = torch.tensor([[0.1, -0.1, 0.0]]), torch.tensor([0])
     sizes = []
-    for softness in (1.0, 8.0):
+    for temperature in (1.0, 8.0):
         student = torch.zeros(1, 3, requires_grad=True)
-        prediction_loss(student, teacher, truth, true_labels=0.0, softness=softness).backward()
+        prediction_loss(student, teacher, truth, true_labels=0.0, temperature=temperature).backward()
         assert student.grad is not None
         sizes.append(float(student.grad.norm()))
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)

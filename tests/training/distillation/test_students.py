@@ -1,4 +1,4 @@
-"""Students, taught and judged as any other candidate, and the commands."""
+"""Students, taught and evaluated as any other candidate, and the commands."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from mlflow import MlflowClient
 from sklearn.metrics import log_loss
 
 from classifier import Classifier
-from stores.models import ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import registered
 from tests.training.conftest import environment
-from training.architecture import read_network, read_tokenizer
-from training.candidates.trained import Workplace
-from training.candidates.training import train_candidate
-from training.candidates.weights import keep_layers
-from training.cli import main
+from training.commands.cli import main
+from training.commands.distill import distillation
 from training.data import Splits
-from training.distillation.command import distillation
-from training.distillation.config import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig, Lesson
-from training.distillation.linear import as_weighted_rows
-from training.distillation.student import layers_kept
+from training.distillation.student import as_weighted_rows, layers_kept
 from training.distillation.teacher import find_teacher, pinned_teachers
 from training.errors import TeacherUnusable
-from training.experiment import load_experiment
-from training.export import torch_probabilities
-from training.int8 import Int8Config
+from training.experiment.loader import load_experiment
+from training.export.onnx import torch_probabilities
+from training.export.read_back import read_network, read_tokenizer
+from training.models.config import (
+    DistillationConfig,
+    DistilledConfig,
+    DistilledLinearConfig,
+    ExtraTextsConfig,
+    Int8Config,
+)
+from training.models.registry import train_candidate
+from training.models.result import TrainingContext
+from training.models.weights import keep_layers
 
-Make = Callable[[str], Workplace]
+Make = Callable[[str], TrainingContext]
 
 
 def test_weighted_rows_say_the_same_as_soft_targets() -> None:
@@ -45,10 +49,10 @@ def test_weighted_rows_say_the_same_as_soft_targets() -> None:
 
 
 def test_a_linear_student_says_what_its_teacher_says(
-    tfidf_bundle: Path, splits: Splits, workplace: Make
+    tfidf_bundle: Path, splits: Splits, context: Make
 ) -> None:
-    alone, taught = workplace("alone"), workplace("taught")
-    how = {"teacher": str(tfidf_bundle), "softness": 1.0, "strength": 50.0, "min_texts": 1}
+    alone, taught = context("alone"), context("taught")
+    how = {"teacher": str(tfidf_bundle), "temperature": 1.0, "C": 50.0, "min_df": 1}
     trained = train_candidate(
         DistilledLinearConfig(**how, true_labels=0.0, extra_texts=ExtraTextsConfig(copies=2)), splits, taught
     )
@@ -71,23 +75,23 @@ def test_every_other_layer_is_kept_unless_told_otherwise() -> None:
 
 
 def test_a_student_has_fewer_layers_than_its_teacher(
-    splits: Splits, workplace: Make, network_bundle: Path
+    splits: Splits, context: Make, network_bundle: Path
 ) -> None:
     with pytest.raises(TeacherUnusable, match="has 4 layers, and the student is to keep 4"):
-        train_candidate(DistilledConfig(teacher=str(network_bundle), layers=4), splits, workplace("student"))
+        train_candidate(DistilledConfig(teacher=str(network_bundle), layers=4), splits, context("student"))
 
 
 @pytest.mark.slow
-def test_a_student_comes_nearer_to_its_teacher(splits: Splits, workplace: Make, network_bundle: Path) -> None:
+def test_a_student_comes_nearer_to_its_teacher(splits: Splits, context: Make, network_bundle: Path) -> None:
     teacher, kept, texts = read_network(network_bundle / "model.onnx"), (0, 1, 2), splits.validation.texts
     tokenizer = read_tokenizer(network_bundle)
     said = torch_probabilities(teacher, tokenizer, texts, max_length=24)
     keep_layers(teacher, kept)
     before = torch_probabilities(teacher, tokenizer, texts, max_length=24)
-    place = workplace("student")
+    place = context("student")
     config = DistilledConfig(
         teacher=str(network_bundle), layers=kept, epochs=3, learning_rate=2e-3, max_length=24, true_labels=0.0,
-        softness=1.0, extra_texts=ExtraTextsConfig(copies=2), int8=Int8Config(max_f1_loss=1.0, serve=True),
+        temperature=1.0, extra_texts=ExtraTextsConfig(copies=2), int8=Int8Config(max_f1_loss=1.0, serve=True),
     )  # fmt: skip
     trained = train_candidate(config, splits, place)
     trained.description.write(place.bundle)
@@ -97,7 +101,8 @@ def test_a_student_comes_nearer_to_its_teacher(splits: Splits, workplace: Make, 
     assert np.abs(after - said).mean() < 0.7 * np.abs(before - said).mean()
     assert trained.figures["extra_texts"] == 2 * len(splits.train)
     assert trained.description.model_file == "model.int8.onnx"
-    assert np.abs(Classifier.load(place.bundle, verify=False).predict(texts) - after).max() < 0.3
+    served = Classifier.load(place.bundle, verify=False).predict(texts)
+    assert trained.figures["int8_max_difference"] == pytest.approx(np.abs(served - after).max(), abs=1e-3)
 
 
 @pytest.fixture
@@ -110,7 +115,9 @@ def test_distill_takes_teacher_and_data_of_the_champion(
     tmp_path: Path, var: Path, network_bundle: Path
 ) -> None:
     found = distillation(None, str(network_bundle), ["data.limit=80"])
-    students = {name: item.teacher for name, item in found.candidates.items() if isinstance(item, Lesson)}
+    students = {
+        name: item.teacher for name, item in found.candidates.items() if isinstance(item, DistillationConfig)
+    }
     assert students == {"student": str(network_bundle), "linear_student": str(network_bundle)}
     own = tmp_path / "own" / "report"
     own.mkdir(parents=True)
@@ -133,7 +140,7 @@ def test_a_student_of_the_champion_is_one_of_that_version(var: Path, network_bun
 
     def teachers() -> set[str]:
         found = pinned_teachers(experiment, registry).candidates.values()
-        return {config.teacher for config in found if isinstance(config, Lesson)}
+        return {config.teacher for config in found if isinstance(config, DistillationConfig)}
 
     registered(registry, network_bundle)
     assert teachers() == {"1"}
@@ -143,11 +150,11 @@ def test_a_student_of_the_champion_is_one_of_that_version(var: Path, network_bun
 
 @pytest.mark.slow
 def test_distill_and_pareto_as_a_user_types_them(
-    var: Path, network_bundle: Path, splits: Splits, workplace: Make
+    var: Path, network_bundle: Path, splits: Splits, context: Make
 ) -> None:
     registered(ModelRegistry(TrackingSettings()), network_bundle)
-    assert find_teacher("champion", splits, workplace("one")).name == "champion, version 1"
-    assert find_teacher("1", splits, workplace("other")).name == "version 1"
+    assert find_teacher("champion", splits, context("one")).name == "champion, version 1"
+    assert find_teacher("1", splits, context("other")).name == "version 1"
     small = (
         "data.limit=80", "seed=1", "candidates.student.epochs=1", "candidates.student.max_length=24",
         "candidates.student.layers=2", "candidates.untaught=null", "candidates.student.int8={max_f1_loss: 1}",

@@ -14,17 +14,17 @@ import pytest
 import torch
 
 from classifier import Classifier
-from stores.models import ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS
 from tests.training.distillation.conftest import LAYERS, small_network
-from training.architecture import read_network, read_tokenizer
-from training.candidates.trained import Workplace
 from training.data import Part, Splits
 from training.distillation.teacher import find_teacher
 from training.errors import NetworkUnreadable, TeacherUnusable
+from training.export.read_back import read_network, read_tokenizer
+from training.models.result import TrainingContext
 
-Make = Callable[[str], Workplace]
+Make = Callable[[str], TrainingContext]
 
 
 def test_the_onnx_file_gives_back_the_weights_that_it_was_exported_from(network_bundle: Path) -> None:
@@ -48,8 +48,13 @@ def test_the_file_says_nothing_of_the_machine_that_wrote_it(network_bundle: Path
     assert "/" not in said["architecture"]
 
 
+def beside(student: TrainingContext, teacher: TrainingContext) -> TrainingContext:
+    """`student`, with a teacher among the candidates of its run."""
+    return replace(student, siblings={teacher.name: teacher.bundle})
+
+
 def test_a_file_without_its_architecture_cannot_teach(
-    tmp_path: Path, network_bundle: Path, splits: Splits, workplace: Make
+    tmp_path: Path, network_bundle: Path, splits: Splits, context: Make
 ) -> None:
     old = shutil.copytree(network_bundle, tmp_path / "old")
     model = onnx.load(str(old / "model.onnx"))
@@ -57,16 +62,16 @@ def test_a_file_without_its_architecture_cannot_teach(
     onnx.save(model, str(old / "model.onnx"))
     with pytest.raises(NetworkUnreadable, match="does not say its architecture"):
         read_network(old / "model.onnx")
-    made = workplace("old")
+    made = context("old")
     shutil.copytree(old, made.bundle, dirs_exist_ok=True)
     with pytest.raises(TeacherUnusable, match="train it again"):
-        _ = find_teacher("old", splits, workplace("student")).network
+        _ = find_teacher("old", splits, beside(context("student"), made)).network
 
 
 def test_a_network_that_says_something_else_is_not_taken(
-    tmp_path: Path, network_bundle: Path, splits: Splits, workplace: Make
+    tmp_path: Path, network_bundle: Path, splits: Splits, context: Make
 ) -> None:
-    made = workplace("changed")
+    made = context("changed")
     shutil.copytree(network_bundle, made.bundle, dirs_exist_ok=True)
     model = onnx.load(str(made.bundle / "model.onnx"))
     places = next(item for item in model.metadata_props if item.key == "weights")
@@ -76,16 +81,16 @@ def test_a_network_that_says_something_else_is_not_taken(
     places.value = json.dumps(said)
     onnx.save(model, str(made.bundle / "model.onnx"))
     with pytest.raises(TeacherUnusable, match="differs from it by"):
-        _ = find_teacher("changed", splits, workplace("student")).network
+        _ = find_teacher("changed", splits, beside(context("student"), made)).network
 
 
 def test_soft_labels_are_the_teachers_before_calibration(
-    network_bundle: Path, splits: Splits, workplace: Make
+    network_bundle: Path, splits: Splits, context: Make
 ) -> None:
-    teacher = find_teacher(str(network_bundle), splits, workplace("student"))
+    teacher = find_teacher(str(network_bundle), splits, context("student"))
     texts = splits.test.texts
     calibrated = Classifier.load(network_bundle).predict(texts)
-    plain, soft = teacher.soft_labels(texts), teacher.soft_labels(texts, softness=2.0)
+    plain, soft = teacher.soft_labels(texts), teacher.soft_labels(texts, temperature=2.0)
     assert np.allclose(soft, calibrated, atol=1e-4), "its temperature is 2, too"
     assert (plain.max(axis=1) > soft.max(axis=1)).all()
     assert np.allclose(plain.sum(axis=1), 1)
@@ -94,41 +99,55 @@ def test_soft_labels_are_the_teachers_before_calibration(
 
 
 def test_a_teacher_of_other_texts_and_a_classical_one_are_said_to_be_so(
-    tfidf_bundle: Path, splits: Splits, workplace: Make
+    tfidf_bundle: Path, splits: Splits, context: Make
 ) -> None:
-    teacher = find_teacher(str(tfidf_bundle), splits, workplace("student"))
+    teacher = find_teacher(str(tfidf_bundle), splits, context("student"))
     assert teacher.network is None
     no_network, other_part = teacher.sentences()
     assert "no network: it gives soft labels" in no_network
     assert "may have seen some of the texts" in other_part
 
 
-def test_columns_follow_the_labels_of_the_data(network_bundle: Path, splits: Splits, workplace: Make) -> None:
-    teacher = find_teacher(str(network_bundle), splits, workplace("student"))
+def test_columns_follow_the_labels_of_the_data(network_bundle: Path, splits: Splits, context: Make) -> None:
+    teacher = find_teacher(str(network_bundle), splits, context("student"))
     turned = replace(teacher, order=(4, 0, 1, 2, 3))
     texts = splits.test.texts[:3]
     assert np.array_equal(turned.soft_labels(texts)[:, 0], teacher.soft_labels(texts)[:, 4])
 
 
 def test_an_earlier_candidate_of_the_same_run_is_found(
-    splits: Splits, workplace: Make, network_bundle: Path
+    splits: Splits, context: Make, network_bundle: Path
 ) -> None:
-    shutil.copytree(network_bundle, workplace("network").bundle, dirs_exist_ok=True)
-    sibling = find_teacher("network", splits, workplace("student"))
+    made = context("network")
+    shutil.copytree(network_bundle, made.bundle, dirs_exist_ok=True)
+    sibling = find_teacher("network", splits, beside(context("student"), made))
     assert sibling.name == "candidate network"
     assert sibling.knows_the_data
 
 
-def test_a_teacher_that_cannot_be_is_named_with_what_there_is(
-    tmp_path: Path, splits: Splits, workplace: Make, network_bundle: Path
+def test_a_candidate_that_failed_is_not_looked_for_elsewhere(
+    splits: Splits,
+    context: Make,
+    network_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    student = replace(
-        workplace("student"), registry=ModelRegistry(TrackingSettings(var_dir=tmp_path / "var"))
-    )
+    shutil.copytree(network_bundle, tmp_path / "network")
+    monkeypatch.chdir(tmp_path)
+    assert find_teacher("network", splits, context("student")).name == "bundle network"
+    failed = replace(context("other"), siblings={"network": None})
+    with pytest.raises(TeacherUnusable, match="comes later or has failed"):
+        find_teacher("network", splits, failed)
+
+
+def test_a_teacher_that_cannot_be_is_named_with_what_there_is(
+    tmp_path: Path, splits: Splits, context: Make, network_bundle: Path
+) -> None:
+    student = replace(context("student"), registry=ModelRegistry(TrackingSettings(var_dir=tmp_path / "var")))
     for wanted, sentence in (
         ("champion", "has no 'champion'"),
         ("7", "no version 7"),
-        ("minilm", "stands before the student"),
+        ("minilm", "comes before the student"),
     ):
         with pytest.raises(TeacherUnusable, match=sentence):
             find_teacher(wanted, splits, student)

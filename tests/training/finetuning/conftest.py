@@ -17,11 +17,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from training.candidates.trained import Workplace
-from training.candidates.weights import weights_source
 from training.data import DataConfig, Splits, load_data, split_data
+from training.models.result import TrainingContext
+from training.models.weights import weights_source
 
-Place = Callable[..., Workplace]
+Place = Callable[..., TrainingContext]
 
 
 def tiny_network(labels: int, *, dropout: float = 0.1) -> PreTrainedModel:
@@ -60,11 +60,11 @@ def splits() -> Splits:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    """Makes a workplace under `tmp_path`, by name."""
+    """Makes a context under `tmp_path`, by name."""
 
-    def make(name: str = "tiny", seed: int = 1) -> Workplace:
+    def make(name: str = "tiny", seed: int = 1) -> TrainingContext:
         scratch = tmp_path / name
-        return Workplace(name, scratch / "bundle", scratch, seed, Progress(console=Console(quiet=True)))
+        return TrainingContext(name, scratch / "bundle", scratch, seed, Progress(console=Console(quiet=True)))
 
     return make
 

@@ -10,11 +10,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tests.training.finetuning.conftest import Place, tiny_network, weights
-from training.candidates.config import NetworkConfig
 from training.data import Splits
-from training.finetuning import Batch, Regulariser, Strategies, finetune
-from training.finetuning.regularising import strategies_of
-from training.finetuning.strategies import cross_entropy, decayed_groups, mean_of_step
+from training.finetuning.loop import finetune
+from training.finetuning.regularizers import strategies_of
+from training.finetuning.strategies import (
+    Batch,
+    Regulariser,
+    Strategies,
+    cross_entropy,
+    decayed_groups,
+    mean_of_step,
+)
+from training.models.config import NetworkConfig
 
 pytestmark = pytest.mark.slow
 

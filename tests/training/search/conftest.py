@@ -12,20 +12,21 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from stores.models import ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.training.conftest import environment
 from training.data import load_data, split_data
-from training.experiment import Experiment, load_experiment
-from training.outcome import Outcome
-from training.run import run_experiment
-from training.search.searching import search
+from training.experiment.loader import load_experiment
+from training.experiment.schema import Experiment
+from training.pipeline.outcome import Outcome
+from training.pipeline.run import run_experiment
+from training.search.trials import search
 
 SMALL = """
 name: small_search
 description: a search that takes seconds
 seed: 5
-data: {limit: 120, split: {train: 0.4, validation: 0.4, test: 0.2, reserve: 0}}
+data: {limit: 120, split: {train: 0.4, validation: 0.4, test: 0.2, holdout: 0}}
 candidates:
   plain: {kind: tfidf_logreg}
   mlp: {kind: tfidf_mlp, baseline: false, hidden: [8], epochs: 6, max_features: 300}
@@ -35,9 +36,9 @@ phases:
 search:
   candidate: mlp
   trials: 8
-  random_trials: 4
+  startup_trials: 4
   heartbeat: 1
-  pruner: {first_trials: 4, first_epochs: 1}
+  pruner: {startup_trials: 4, warmup_epochs: 1}
   space:
     learning_rate: {low: 1.0e-4, high: 3.0e-2, log: true}
     hidden: {choices: [[4], [16], [16, 16]]}

@@ -18,12 +18,12 @@ from optuna.trial import TrialState
 from stores.settings import TrackingSettings
 from tests.training.conftest import environment
 from tests.training.search.conftest import Ran
-from training.candidates.config import PerceptronConfig
-from training.compare import comparison_tables
 from training.errors import SearchUnavailable
+from training.models.config import PerceptronConfig
+from training.reporting.past_runs import comparison_tables
 from training.search import trials as trials_module
-from training.search.searching import best_trials, done
-from training.search.trials import FAILURE
+from training.search.trials import FAILURE, best_trials, done
+from training.settings import TrainingSettings
 
 pytestmark = pytest.mark.slow
 Searching = Callable[..., optuna.Study]
@@ -69,10 +69,10 @@ def test_what_was_found_is_trained_again_and_judged(ran: Ran) -> None:
     best = max(
         (trial for trial in _told(ran) if trial["outcome"] == "complete"), key=lambda trial: trial["macro_f1"]
     )  # type: ignore[arg-type, return-value]
-    found = {item.name: item for item in ran.outcome.judged}[f"found_{best['trial']}"]
+    found = {item.name: item for item in ran.outcome.evaluated}[f"found_{best['trial']}"]
     # Trained again from the same seed, it is the same.
     assert found.validation.macro_f1.value == pytest.approx(best["macro_f1"])
-    by_f1 = max(ran.outcome.judged, key=lambda item: (item.validation.macro_f1.value, -item.milliseconds))
+    by_f1 = max(ran.outcome.evaluated, key=lambda item: (item.validation.macro_f1.value, -item.milliseconds))
     assert ran.outcome.winner == by_f1.name
     assert ran.outcome.version is not None
     assert ran.outcome.decision is not None
@@ -145,7 +145,7 @@ def test_a_process_whose_trial_others_gave_up_goes_on_with_the_next(
 def test_a_configuration_that_fails_is_counted_and_stops_nothing(searching: Searching) -> None:
     # A first layer of so many units does not fit into any memory.
     space = "{hidden: {choices: [[1000000000000], [4]]}}"
-    study = searching(6, f"search.space={space}", "search.random_trials=6")
+    study = searching(6, f"search.space={space}", "search.startup_trials=6")
     states = Counter(trial.state for trial in study.trials)
     assert states[TrialState.FAIL] + states[TrialState.COMPLETE] == 6
     failed = [trial for trial in study.trials if trial.state == TrialState.FAIL]
@@ -163,8 +163,15 @@ def test_a_database_that_is_away_is_said_in_a_sentence(
     assert "secret" not in str(raised.value)
 
 
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_URL", "postgresql://someone:p@ss/hunter2@db/search")
+    with pytest.raises(SearchUnavailable, match="SEARCH_PASSWORD") as raised:
+        _ = TrainingSettings().search_address
+    assert "hunter2" not in str(raised.value)
+
+
 def test_the_template_stays_what_the_file_says(ran: Ran) -> None:
-    (name,) = [item.name for item in ran.outcome.judged if item.name.startswith("found_")]
+    (name,) = [item.name for item in ran.outcome.evaluated if item.name.startswith("found_")]
     template = ran.experiment.candidates["mlp"]
     assert isinstance(template, PerceptronConfig)
     assert name not in ran.experiment.candidates

@@ -18,7 +18,7 @@ from demo.client import classify, send, version_after
 from demo.processes import StepFailed, run, service
 from demo.retraining import retraining_settings
 from demo.traffic import Labelled, drifted, read_texts
-from stores.settings import VarSettings
+from stores.settings import VarSettings, private_umask
 
 console = Console()
 HEADLINE = "Shares in London fell sharply after the central bank raised interest rates again."
@@ -47,6 +47,7 @@ class Watched:
 def main(experiment: str, overrides: tuple[str, ...]) -> None:
     """Train and compare candidates, serve the champion, watch it on normal and on drifted traffic, and retrain."""
     started = time.monotonic()
+    private_umask()
     folder = VarSettings().folder("demo", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     try:
         watched, model, answer = _circle(folder, experiment, overrides)
@@ -71,15 +72,15 @@ def _circle(
     run(["-m", "training", "run", experiment, *settings], environment)
     unseen = folder / "unseen.jsonl"
     run(
-        ["-m", "training", "data", experiment, *settings, "--part", "reserve", "--out", str(unseen)],
+        ["-m", "training", "data", experiment, *settings, "--part", "holdout", "--out", str(unseen)],
         environment,
     )
     normal = read_texts(unseen)
 
     console.rule("[bold]2  Serve the champion")
     with service(environment, folder / "service.log") as address:
-        model = classify(address, [HEADLINE])["model"]
-        answer = classify(address, [HEADLINE])["predictions"][0]
+        first = classify(address, [HEADLINE], source="demo")
+        model, answer = first["model"], first["predictions"][0]
         curl = f'curl -s {address}/classify --json \'{{"text": "{HEADLINE}"}}\''
         console.print(curl, highlight=False, soft_wrap=True)  # whole, to be copied
         console.print_json(data={"model": model, "predictions": [answer]})
@@ -91,7 +92,7 @@ def _circle(
         )
         changed = drifted(normal, seed=7)
         cut = round(_LEARNED_FROM * len(changed))
-        retraining = environment | retraining_settings(experiment, overrides)
+        retraining = environment | retraining_settings(experiment)
         watched.append(
             _watch(
                 address, changed[:cut], "drifted traffic", model["version"], retraining, folder, retrain=True

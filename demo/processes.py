@@ -45,18 +45,11 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], *, expected: S
 
 @contextmanager
 def service(environment: Mapping[str, str], log: Path, *, ready_seconds: float = 120) -> Iterator[str]:
-    """`bentoml serve` on a free port until the block ends; yields its address once it is ready."""
+    """`python -m service serve` on a free port until the block ends; yields its address once it is ready."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [
-        str(Path(sys.executable).with_name("bentoml")),
-        "serve",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    print(f"\n$ bentoml serve --port {port}   (log: {log})", flush=True)
+    command = [sys.executable, "-m", "service", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    print(f"\n$ python -m service serve --port {port}   (log: {log})", flush=True)
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -73,7 +66,7 @@ def service(environment: Mapping[str, str], log: Path, *, ready_seconds: float =
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    # BentoML's worker leads a process group of its own: it is found as a child, while its parent lives.
+    # Children are found while their parent lives.
     with suppress(psutil.NoSuchProcess):
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()

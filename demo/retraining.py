@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 _QUICK = {
     "quickstart": (
@@ -18,14 +17,14 @@ _HELD_OUT = 0.5
 """Share of the live texts to judge by, which monitoring then compares with: the demo has few."""
 
 
-def retraining_settings(experiment: str, overrides: Sequence[str]) -> dict[str, str]:
-    """Environment of `monitoring check --on-breach retrain` for the demo's experiment.
+def retraining_settings(experiment: str) -> dict[str, str]:
+    """Environment of `monitoring check --on-breach retrain` for the champion of the demo's `experiment`.
 
-    A service of one's own should keep the defaults: two breached windows of three, 200 labels, a day between two.
+    The experiment itself travels with the champion. A real service should keep the defaults: two breached windows of
+    three, 200 labels, a day between two.
     """
-    sets = [*overrides, f"data.live.test={_HELD_OUT}", *_QUICK.get(experiment, ())]
+    sets = [f"data.live.test={_HELD_OUT}", *_QUICK.get(experiment, ())]
     return {
-        "MONITORING_EXPERIMENT": experiment,
         "RETRAIN_WINDOWS": "1",
         "RETRAIN_BREACHES": "1",
         "RETRAIN_MIN_LABELS": "100",

@@ -78,7 +78,7 @@ else:
 # %%
 from rich.console import Console
 from rich.table import Table
-from training.experiment import experiment_files, load_experiment
+from training.experiment.loader import experiment_files, load_experiment
 
 table = Table("experiment", "candidates")
 for file in experiment_files():
@@ -90,7 +90,7 @@ Console(width=100).print(table)
 # The network that most lessons fine-tune: MiniLM, with a new head of one output a label.
 
 # %%
-from training.candidates.weights import load_network
+from training.models.weights import load_network
 
 network, tokenizer = load_network("all-minilm-l6-v2", ("business", "sports"), layers=None)
 parameters = sum(parameter.numel() for parameter in network.parameters())

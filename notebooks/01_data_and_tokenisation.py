@@ -60,7 +60,7 @@ for picture in write_data_pictures(splits.report, folder):
 
 # %% [markdown]
 # The same seed gives the same split, on any machine, and a fingerprint says so. It is kept with every model, so
-# that two models can be compared only where they were judged on the same texts.
+# that two models can be compared only where they were evaluated on the same texts.
 
 # %%
 again = split_data(load_data(config, seed=42), config, seed=42)
@@ -74,7 +74,7 @@ assert splits.test.fingerprint == again.test.fingerprint != other.test.fingerpri
 # The tokenizer cuts words into pieces that it knows, and puts a mark at the beginning and at the end.
 
 # %%
-from training.candidates.weights import load_network
+from training.models.weights import load_network
 
 network, tokenizer = load_network("all-minilm-l6-v2", splits.labels, layers=None)
 print(tokenizer.tokenize("The chancellor's reshuffle was unputdownable."))
@@ -99,7 +99,7 @@ for limit in (32, 64, 128, 256):
 # project pads each batch to its own longest text, and lets texts of like length share a batch.
 
 # %%
-from training.finetuning.sampling import LengthOrder
+from training.finetuning.trainer import LengthOrder
 
 limit, size = 512, 16
 

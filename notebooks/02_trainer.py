@@ -40,14 +40,14 @@ data = DataConfig(source="bbc_news", limit=120 if SMOKE else 600)
 splits = split_data(load_data(data, seed=42), data, seed=42)
 print(len(splits.train), "texts to learn from")
 print(len(splits.validation), "texts to choose by")
-print(len(splits.test), "texts to judge by")
+print(len(splits.test), "test texts")
 
 # %% [markdown]
 # What is trained, and how, is a configuration. Every field has a meaning and a default; a field that does not
 # exist is refused.
 
 # %%
-from training.candidates.config import NetworkConfig
+from training.models.config import NetworkConfig
 
 config = NetworkConfig(
     weights="all-minilm-l6-v2",
@@ -65,14 +65,14 @@ print(NetworkConfig.model_fields["warmup"].default, "of the steps are warm-up")
 
 # %%
 from rich.progress import Progress
-from training.candidates.networks import train_network
-from training.candidates.trained import Workplace
+from training.models.result import TrainingContext
+from training.models.transformer import train_network
 
-workplace = Workplace(
+context = TrainingContext(
     "lesson", folder / "bundle", folder / "scratch", seed=42, progress=Progress(disable=True)
 )
-workplace.bundle.mkdir(parents=True)
-trained = train_network(config, splits, workplace)
+context.bundle.mkdir(parents=True)
+trained = train_network(config, splits, context)
 for epoch in trained.history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})
 difference = trained.figures["parity_difference"]
@@ -82,25 +82,25 @@ print(f"largest difference of a probability between torch and ONNX: {difference:
 # The bundle in the making: a network, its tokenizer, and soon how to run them. No torch is needed from here on.
 
 # %%
-for path in sorted(workplace.bundle.iterdir()):
+for path in sorted(context.bundle.iterdir()):
     print(f"{path.stat().st_size / 1e6:8.2f} MB  {path.name}")
 
 # %% [markdown]
 # ## Judging
 #
-# The candidate is judged through those files, by the classifier that will serve them. First its temperature is
+# The candidate is evaluated through those files, by the classifier that will serve them. First its temperature is
 # fitted on the *validation* part, so that a probability of 0.9 is right nine times in ten; then it meets the
 # *test* part, which no choice has seen. Each figure comes with an interval: on so few texts the interval is the
 # message.
 
 # %%
+from training.evaluation.candidate import evaluate_candidate
 from training.gate.config import GateConfig
-from training.judging import judge
 
-judged = judge(
-    "lesson", trained, splits, workplace.bundle, folder / "pictures", GateConfig(), seed=42
+evaluated = evaluate_candidate(
+    "lesson", trained, splits, context.bundle, folder / "pictures", GateConfig(), seed=42
 )
-for name, interval in judged.test.headlines.items():
+for name, interval in evaluated.test.headlines.items():
     print(f"{name:>18} {interval}")
 
 # %%
@@ -115,12 +115,14 @@ for picture in ("loss.png", "metrics_over_time.png", "confusion_matrix.png", "re
 # %%
 from classifier import Classifier
 
-classifier = Classifier.load(workplace.bundle, verify=False)
+classifier = Classifier.load(context.bundle, verify=False)
 text = "The striker scored twice in the cup final."
 (probabilities,) = classifier.predict([text])
 for column in probabilities.argsort()[::-1]:
     print(f"{probabilities[column]:.3f} {classifier.labels[column]}")
 
 # %%
-assert judged.test.macro_f1.low <= judged.test.macro_f1.value <= judged.test.macro_f1.high
+assert (
+    evaluated.test.macro_f1.low <= evaluated.test.macro_f1.value <= evaluated.test.macro_f1.high
+)
 assert trained.figures["parity_difference"] < config.parity_tolerance

@@ -36,10 +36,10 @@ folder = Path(home.name)
 
 # %%
 from rich.progress import Progress
-from training.candidates.config import NetworkConfig
-from training.candidates.trained import Workplace
-from training.candidates.weights import load_network
 from training.data import DataConfig, load_data, split_data
+from training.models.config import NetworkConfig
+from training.models.result import TrainingContext
+from training.models.weights import load_network
 
 data = DataConfig(source="bbc_news", limit=120 if SMOKE else 600)
 splits = split_data(load_data(data, seed=42), data, seed=42)
@@ -59,7 +59,7 @@ config = NetworkConfig(
 
 # %%
 import numpy as np
-from training.finetuning.metrics import compute_metrics
+from training.finetuning.trainer import compute_metrics
 from transformers import EvalPrediction
 
 truth = np.array([0] * 90 + [1] * 10)
@@ -92,18 +92,18 @@ class GradientWatch(TrainerCallback):
 
 # %%
 import torch
-from training.finetuning import finetune
+from training.finetuning.loop import finetune
 from transformers.utils import logging as transformers_logging
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 torch.manual_seed(42)
 network, tokenizer = load_network(config.weights, splits.labels, config.layers)
-workplace = Workplace(
+context = TrainingContext(
     "lesson", folder / "bundle", folder / "scratch", seed=42, progress=Progress(disable=True)
 )
 watch = GradientWatch()
-history = finetune(network, tokenizer, config, splits, workplace, callbacks=[watch])
+history = finetune(network, tokenizer, config, splits, context, callbacks=[watch])
 
 # %%
 for step, norm in watch.norms:
@@ -117,7 +117,7 @@ assert watch.norms
 
 # %%
 from IPython.display import Image, display
-from training.pictures.over_time import draw_training
+from training.reporting.plots import draw_training
 
 for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})

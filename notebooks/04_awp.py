@@ -47,7 +47,7 @@ folder = Path(home.name)
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from training.regularisers.awp import AdversarialWeightPerturbation
+from training.regularizers.awp import AdversarialWeightPerturbation
 
 torch.manual_seed(0)
 model = nn.Linear(8, 3)
@@ -147,12 +147,12 @@ plt.show()
 
 # %%
 from rich.progress import Progress
-from training.candidates.config import NetworkConfig
-from training.candidates.regularising import AwpConfig
-from training.candidates.trained import Workplace
-from training.candidates.weights import load_network
 from training.data import DataConfig, load_data, split_data
-from training.finetuning import finetune
+from training.finetuning.config import AwpConfig
+from training.finetuning.loop import finetune
+from training.models.config import NetworkConfig
+from training.models.result import TrainingContext
+from training.models.weights import load_network
 
 data = DataConfig(source="bbc_news", limit=120 if SMOKE else 400)
 splits = split_data(load_data(data, seed=42), data, seed=42)
@@ -166,7 +166,9 @@ config = NetworkConfig(
 )
 torch.manual_seed(42)
 network, tokenizer = load_network(config.weights, splits.labels, config.layers)
-place = Workplace("awp", folder / "bundle", folder / "scratch", 42, Progress(disable=True))
+place = TrainingContext(
+    "awp", folder / "bundle", folder / "scratch", 42, Progress(disable=True)
+)
 history = finetune(network, tokenizer, config, splits, place)
 for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})

@@ -45,7 +45,7 @@ folder = Path(home.name)
 
 # %%
 import torch
-from training.regularisers.mixout import mixout
+from training.regularizers.mixout import mixout
 
 torch.manual_seed(0)
 pretrained, weight = torch.zeros(10), torch.ones(10)
@@ -68,12 +68,12 @@ assert torch.equal(mixout(weight, pretrained, p=0.0), weight)
 # notice nothing.
 
 # %%
-from training.candidates.weights import load_network
-from training.regularisers.mixout import mixed_out
+from training.models.weights import load_network
+from training.regularizers.mixout import apply_mixout
 
 network, tokenizer = load_network("all-minilm-l6-v2", ("business", "sports"), layers=1)
 names = set(network.state_dict())
-with mixed_out(network, p=0.7, concerns=lambda name: name.startswith("bert.")) as mixing:
+with apply_mixout(network, p=0.7, concerns=lambda name: name.startswith("bert.")) as mixing:
     print(len(mixing), "layers mix out, such as", mixing[0])
     print(network.get_submodule(mixing[0]))
     assert set(network.state_dict()) == names
@@ -86,11 +86,11 @@ print(network.get_submodule(mixing[0]))
 
 # %%
 from rich.progress import Progress
-from training.candidates.config import NetworkConfig
-from training.candidates.regularising import MixoutConfig
-from training.candidates.trained import Workplace
 from training.data import DataConfig, load_data, split_data
-from training.finetuning import finetune
+from training.finetuning.config import MixoutConfig
+from training.finetuning.loop import finetune
+from training.models.config import NetworkConfig
+from training.models.result import TrainingContext
 
 data = DataConfig(source="bbc_news", limit=120 if SMOKE else 400)
 splits = split_data(load_data(data, seed=42), data, seed=42)
@@ -110,7 +110,9 @@ def travelled(mixing: MixoutConfig | None) -> tuple[float, float]:
     network, tokenizer = load_network(config.weights, splits.labels, config.layers)
     start = {name: value.clone() for name, value in network.bert.named_parameters()}
     scratch = folder / ("mixout" if mixing else "plain")
-    place = Workplace(scratch.name, scratch / "bundle", scratch, 42, Progress(disable=True))
+    place = TrainingContext(
+        scratch.name, scratch / "bundle", scratch, 42, Progress(disable=True)
+    )
     history = finetune(network, tokenizer, config, splits, place)
     gone = sum(
         float((value - start[name]).square().sum())

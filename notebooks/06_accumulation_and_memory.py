@@ -69,7 +69,7 @@ for sizes in ((12,), (6, 6), (8, 4), (1,) * 12):
 # ## When memory runs out
 #
 # A batch of long texts may not fit where hundreds of short ones did. Ending there would lose hours; so the
-# training goes on by itself: from the last checkpoint, with half as many texts at once, and as many parts more. A
+# training continues: from the last checkpoint, with half the batch size and twice the gradient accumulation. A
 # step still learns from the same number of texts, and the schedule does not notice.
 #
 # Watch it happen. This callback makes a real allocation fail at the sixth step, until no more than four texts are
@@ -77,12 +77,12 @@ for sizes in ((12,), (6, 6), (8, 4), (1,) * 12):
 
 # %%
 from rich.progress import Progress
-from training.candidates.config import NetworkConfig
-from training.candidates.course import CourseConfig
-from training.candidates.trained import Workplace
-from training.candidates.weights import load_network
 from training.data import DataConfig, load_data, split_data
-from training.finetuning import finetune
+from training.finetuning.config import ScheduleConfig
+from training.finetuning.loop import finetune
+from training.models.config import NetworkConfig
+from training.models.result import TrainingContext
+from training.models.weights import load_network
 from transformers import TrainerCallback
 
 
@@ -104,11 +104,13 @@ config = NetworkConfig(
     learning_rate=2e-4,
     batch_size=8,
     accumulation=2,
-    course=CourseConfig(checkpoint_every=2),
+    schedule=ScheduleConfig(checkpoint_every=2),
 )
 torch.manual_seed(42)
 network, tokenizer = load_network(config.weights, splits.labels, config.layers)
-place = Workplace("lesson", folder / "bundle", folder / "scratch", 42, Progress(disable=True))
+place = TrainingContext(
+    "lesson", folder / "bundle", folder / "scratch", 42, Progress(disable=True)
+)
 history = finetune(network, tokenizer, config, splits, place, callbacks=[SmallMachine()])
 
 # %%
@@ -125,5 +127,5 @@ assert (
 assert history.stop_reason.startswith("finished")
 
 # %% [markdown]
-# The same checkpoints serve when the process is killed: `python -m training run … --resume` goes on where the
+# The same checkpoints serve when the process is killed: `python -m training run …` continues where the
 # last one was, and ends with the very weights of a training that nothing has disturbed.

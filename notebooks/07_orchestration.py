@@ -36,7 +36,7 @@ folder = Path(home.name)
 
 # %%
 from rich.console import Console
-from training.experiment import load_experiment
+from training.experiment.loader import load_experiment
 
 fewer = [
     "candidates.minilm=null",
@@ -55,7 +55,7 @@ print(experiment.as_yaml()[:700], "…")
 # ## A run
 
 # %%
-from training.run import run_experiment
+from training.pipeline.run import run_experiment
 
 console = Console(width=110)
 outcome = run_experiment(experiment, console=console)
@@ -94,7 +94,7 @@ display(Image(filename=str(outcome.report / "comparison.png"), width=700))
 
 # %%
 from classifier import Classifier
-from stores.models import ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 
 registry = ModelRegistry(TrackingSettings(model_name=outcome.version.name))
@@ -105,7 +105,7 @@ best = int(classifier.predict([text])[0].argmax())
 print(f"version {champion.version} of {champion.name} says: {classifier.labels[best]}")
 
 # %% [markdown]
-# People overrule the gate with two commands: `python -m training promote VERSION`, and `python -m training
+# People overrule the gate with two commands: `python -m training promote VERSION --force`, and `python -m training
 # rollback`, which undoes it.
 
 # %%

@@ -31,6 +31,23 @@ def lessons() -> list[Path]:
     return sorted(path for path in _HERE.iterdir() if _LESSON.fullmatch(path.name))
 
 
+def as_notebook(path: Path) -> nbformat.NotebookNode:
+    """The lesson at `path` as a notebook without outputs, the same at every call."""
+    notebook: nbformat.NotebookNode = jupytext.read(path)
+    for place, cell in enumerate(notebook.cells):
+        cell["id"] = f"{path.stem}-{place}"  # else drawn at random
+    return notebook
+
+
+def write_notebooks() -> list[Path]:
+    """Write each lesson as `NAME.ipynb` beside its script; returns the paths."""
+    written = []
+    for path in lessons():
+        written.append(path.with_suffix(".ipynb"))
+        nbformat.write(as_notebook(path), written[-1])  # type: ignore[no-untyped-call]
+    return written
+
+
 def render(chosen: Sequence[Path], folder: Path, *, smoke: bool = False) -> Iterator[Path]:
     """Run each lesson, and write `NAME.ipynb` and `NAME.html` into `folder`; yields each page when it is there.
 

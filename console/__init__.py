@@ -1,0 +1,1 @@
+"""The console command `champion`: every command of the project under one name."""

@@ -57,7 +57,9 @@ def seal_bundle(
     tolerance = INT8_TOLERANCE if "int8" in description.model_file else FLOAT_TOLERANCE
     write_golden(folder, golden_texts, unsealed.predict(golden_texts), tolerance=tolerance)
     if int8_texts and (folder / FLOAT32_FILE).is_file() and (folder / INT8_FILE).is_file():
-        float32, int8 = (unsealed.beside(name).predict(int8_texts) for name in (FLOAT32_FILE, INT8_FILE))
+        float32, int8 = (
+            unsealed.beside(name).predict(int8_texts, all_stages=True) for name in (FLOAT32_FILE, INT8_FILE)
+        )
         write_int8_check(folder, int8_texts, float32, int8, tolerance=FLOAT_TOLERANCE)
     write_manifest(folder, data=data, signing_key=signing_key)
     return Classifier.load(folder, signing_key=signing_key)

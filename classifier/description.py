@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -13,8 +12,6 @@ from classifier.errors import BundleDamaged, BundleIncomplete, BundleVersionUnkn
 
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "classifier.json"
-
-Kind = Literal["onnx", "sklearn", "catboost"]
 
 
 class Description(BaseModel):
@@ -30,9 +27,8 @@ class Description(BaseModel):
     format_version: int = FORMAT_VERSION
     """Layout of the bundle; raised when a reader of the old layout would go wrong."""
 
-    kind: Kind
-    """`onnx`: a network with `tokenizer.json`; `sklearn`: one skops pipeline; `catboost`: a skops vectoriser
-    and a CatBoost file."""
+    kind: str = Field(min_length=1)
+    """Which runtime loads it (`classifier.runtimes`): `onnx`, `sklearn`, `catboost`, `static_linear`, `cascade`."""
 
     model_file: str
     """The file to run, relative to the bundle: `model.onnx`, `model.int8.onnx`, `pipeline.skops` or `model.cbm`."""

@@ -95,13 +95,13 @@ def check_int8(int8: Classifier) -> Int8Agreement | None:
     path = int8.folder / INT8_CHECK_FILE
     if path.is_file():
         texts, float32, limits = _read(path)
-        agreement, difference = _compared(float32, int8.predict(texts))
+        agreement, difference = _compared(float32, int8.predict(texts, all_stages=True))
         held = agreement >= limits["min_agreement"] - 1e-9 and difference <= limits["max_difference"]
         return Int8Agreement(len(texts), agreement, difference, held)
     if "int8" in int8.sealed_file:
         return None
     texts, float32, _ = read_golden(int8.folder)
-    found = int8.predict(texts)
+    found = int8.predict(texts, all_stages=True)
     agreement, difference = _compared(float32, found)
     ranked = np.sort(float32, axis=1)
     clear = ranked[:, -1] - ranked[:, -2] > _CLEAR
@@ -119,7 +119,7 @@ def float32_difference(float32: Classifier) -> tuple[float, float] | None:
     if not path.is_file():
         return None
     texts, expected, limits = _read(path)
-    return _compared(expected, float32.predict(texts))[1], limits["float32_tolerance"]
+    return _compared(expected, float32.predict(texts, all_stages=True))[1], limits["float32_tolerance"]
 
 
 def _compared(float32: Probabilities, other: Probabilities) -> tuple[float, float]:

@@ -154,7 +154,7 @@ def _held_against_float32(int8: Classifier) -> tuple[Int8Agreement | None, str]:
 def _batch_times(models: tuple[Classifier, Classifier], batch_tokens: int) -> tuple[float, float]:
     """Median seconds of one full batch of golden texts, in turns, so that a busy machine slows both alike."""
     texts, _, _ = read_golden(models[0].folder)
-    batch = _full_batch(models[0].encode(texts), batch_tokens)
+    batch = _full_batch(models[0].encode(texts, all_stages=True), batch_tokens)
     times: tuple[list[float], list[float]] = ([], [])
     for turn in range(_ROUNDS + 1):
         for model, found in zip(models, times, strict=True):

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from classifier.batches import DEFAULT_BATCH_TOKENS, cut_batches
-from classifier.classical import CatBoostModel, SklearnModel
 from classifier.description import Description
 from classifier.device import Device
 from classifier.errors import GoldenMismatch, PredictionFailed, bundle_faults
 from classifier.golden import compare_golden, read_golden
 from classifier.manifest import verify_manifest
-from classifier.network import NetworkModel
-from classifier.runtime import Encoded, Model, Probabilities, softmax
+from classifier.runtime import Encoded, Model, Probabilities, RuntimeOptions, load_model, softmax
 from classifier.signing import SigningKeys
 
 
@@ -31,6 +30,8 @@ class Predictions:
     """Tokens of each whole text, before any cut."""
     truncated: list[bool]
     """Whether the model read less than the whole text."""
+    stages: NDArray[np.int64]
+    """(n,) index in `Classifier.stages` of the stage that answered; 0 for a model without stages."""
 
 
 class Classifier:
@@ -97,7 +98,7 @@ class Classifier:
                 description = Description.model_validate(changed)
             classifier = cls(
                 description,
-                _load_model(folder, description, threads, device),
+                load_model(folder, description, RuntimeOptions(threads, device)),
                 folder=folder,
                 manifest=manifest,
                 sealed_file=sealed_file,
@@ -116,7 +117,7 @@ class Classifier:
         description = Description.model_validate({**self.description.model_dump(), "model_file": model_file})
         return Classifier(
             description,
-            _load_model(self.folder, description, threads, device),
+            load_model(self.folder, description, RuntimeOptions(threads, device)),
             folder=self.folder,
             manifest=self.manifest,
             sealed_file=self.sealed_file,
@@ -141,31 +142,48 @@ class Classifier:
         """Tokens that the model reads; None when it reads everything."""
         return self.description.max_length
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Prepare texts, in order, cleaned as the description says; tokenising leaves the interpreter lock free."""
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the stages of a cascade, the cheapest first; empty for every other model."""
+        return self._model.stages
+
+    def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:
+        """Prepare texts, in order, cleaned as the description says; tokenising leaves the interpreter lock free.
+
+        The first stage of a cascade answers here what it is sure of (`Encoded.answered`), unless `all_stages`.
+        """
         cleaning = self.description.clean
         if cleaning is None:
-            return self._model.encode(texts)
+            return self._model.encode(texts, all_stages=all_stages)
         cleaned = [cleaning.apply(text) for text in texts]
         return [
             replace(item, text=text, cleaned=item.text)
-            for text, item in zip(texts, self._model.encode(cleaned), strict=True)
+            for text, item in zip(texts, self._model.encode(cleaned, all_stages=all_stages), strict=True)
         ]
 
     def infer(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Probabilities:
-        """Run one batch as it is, padded to its longest text; (n, labels) float32.
+        """Run one batch; (n, labels) float32. See `infer_staged`."""
+        return self.infer_staged(batch, exclusive=exclusive)[0]
+
+    def infer_staged(
+        self, batch: Sequence[Encoded], *, exclusive: bool = True
+    ) -> tuple[Probabilities, NDArray[np.int64]]:
+        """Run one batch as it is, padded to its longest text.
 
         Args:
             batch: what `encode` gave.
             exclusive: whether it may use every thread; False for a batch that runs beside others.
+
+        Returns:
+            Probabilities, (n, labels) float32, and the index in `stages` of the stage that answered each text, (n,).
 
         Raises:
             PredictionFailed: the runtime could not run it, or gave something that is no logits of these labels.
         """
         expected = (len(batch), len(self.labels))
         if not batch:
-            return np.zeros(expected, dtype=np.float32)
-        logits = self._model.logits(batch, exclusive=exclusive)
+            return np.zeros(expected, dtype=np.float32), np.zeros(0, dtype=np.int64)
+        logits, stages = self._model.staged_logits(batch, exclusive=exclusive)
         if logits.shape != expected:
             raise PredictionFailed(
                 f"{self._model_path} gives outputs of shape {logits.shape} where {expected} (texts, labels) is due"
@@ -174,20 +192,46 @@ class Classifier:
             raise PredictionFailed(
                 f"{self._model_path} gives NaN or infinity for a batch of {len(batch)} texts"
             )
-        return softmax(logits, self.description.temperature)
+        return softmax(logits, self.description.temperature), stages
 
-    def predict(self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Probabilities:
-        """Probabilities of texts; (n, labels) float32, rows in the order of `texts`."""
-        return self.classify(texts, batch_tokens=batch_tokens).probabilities
+    def predict(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        all_stages: bool = False,
+    ) -> Probabilities:
+        """Probabilities of texts; (n, labels) float32, rows in the order of `texts`. See `classify`."""
+        return self.classify(texts, batch_tokens=batch_tokens, all_stages=all_stages).probabilities
 
-    def classify(self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> Predictions:
-        """Probabilities with token counts; run in batches of like length, at most `batch_tokens` padded tokens each."""
-        encoded = self.encode(texts)
+    def classify(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        all_stages: bool = False,
+    ) -> Predictions:
+        """Probabilities with token counts.
+
+        Args:
+            texts: the texts.
+            batch_tokens: padded tokens of one batch, which holds texts of like length.
+            all_stages: whether a cascade sends every text through all stages.
+        """
+        encoded = self.encode(texts, all_stages=all_stages)
         probabilities = np.zeros((len(encoded), len(self.labels)), dtype=np.float32)
-        for batch in cut_batches([item.cost for item in encoded], batch_tokens):
-            probabilities[batch] = self.infer([encoded[index] for index in batch])
+        stages = np.zeros(len(encoded), dtype=np.int64)
+        # Nothing is left to compute for what an early stage answered, so that its batch has no limit.
+        early = [index for index, item in enumerate(encoded) if item.answered]
+        rest = [index for index, item in enumerate(encoded) if not item.answered]
+        batches = cut_batches([encoded[index].cost for index in rest], batch_tokens)
+        for batch in [early, *([rest[index] for index in places] for places in batches)]:
+            probabilities[batch], stages[batch] = self.infer_staged([encoded[index] for index in batch])
         return Predictions(
-            probabilities, [item.tokens for item in encoded], [item.truncated for item in encoded]
+            probabilities,
+            [item.tokens for item in encoded],
+            [item.truncated for item in encoded],
+            stages,
         )
 
     def check_golden(self) -> None:
@@ -200,11 +244,3 @@ class Classifier:
                 f"the golden texts of {self.folder} cannot be classified: {error}"
             ) from error
         compare_golden(self.folder, found, expected, tolerance)
-
-
-def _load_model(folder: Path, description: Description, threads: int | None, device: Device) -> Model:
-    if description.kind == "onnx":
-        return NetworkModel(folder, description, threads, device)
-    if description.kind == "catboost":
-        return CatBoostModel(folder, description, threads)
-    return SklearnModel(folder, description)

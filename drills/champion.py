@@ -55,8 +55,8 @@ def _seal(folder: Path, strength: float) -> None:
     from sklearn.pipeline import make_pipeline
 
     from classifier import Classifier, Description, seal_bundle
-    from classifier.classical import save_skops
     from classifier.reference import reference_frame, write_reference
+    from classifier.runtimes.sklearn import save_skops
 
     folder.mkdir(parents=True)
     texts, labels = articles(0)

@@ -50,7 +50,7 @@ def _cut(folder: Path) -> None:
 def _other_estimator(folder: Path) -> None:
     from sklearn.preprocessing import StandardScaler
 
-    from classifier.classical import save_skops
+    from classifier.runtimes.sklearn import save_skops
 
     save_skops(StandardScaler(), folder / "pipeline.skops")
 
@@ -60,7 +60,7 @@ def _not_fitted(folder: Path) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    from classifier.classical import save_skops
+    from classifier.runtimes.sklearn import save_skops
 
     save_skops(make_pipeline(TfidfVectorizer(), LogisticRegression()), folder / "pipeline.skops")
 

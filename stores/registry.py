@@ -211,6 +211,7 @@ class ModelRegistry:
         from classifier.golden import read_golden
         from classifier.manifest import library_versions
         from classifier.reference import PROBABILITY_PREFIX
+        from classifier.runtime import runtime_of
 
         self._point_fluent_api()
         description = Description.read(folder)
@@ -220,9 +221,9 @@ class ModelRegistry:
             inputs=Schema([ColSpec(DataType.string, "text")]), outputs=Schema([*outputs])
         )
         versions = library_versions()
-        needed = ["numpy", "onnxruntime", "tokenizers", "scikit-learn", "skops"]
-        if description.kind == "catboost":
-            needed.append("catboost")
+        packages = runtime_of(folder, description).requirements(folder)
+        # `classifier` imports the first three whatever the kind.
+        needed = dict.fromkeys(["numpy", "onnxruntime", "tokenizers", *packages])
         requirements = [f"{name}=={versions[name]}" for name in needed if name in versions]
         requirements += [f"mlflow=={mlflow.__version__}", f"pandas=={pd.__version__}", "pydantic"]
         with _translated(self.settings.tracking_uri), tempfile.TemporaryDirectory() as staging:

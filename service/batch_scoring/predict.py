@@ -43,7 +43,12 @@ def classify_each(classifier: Classifier, texts: Sequence[str]) -> list[Predicti
         half = len(texts) // 2
         return classify_each(classifier, texts[:half]) + classify_each(classifier, texts[half:])
     return [
-        Predictions(found.probabilities[row : row + 1], [found.tokens[row]], [found.truncated[row]])
+        Predictions(
+            found.probabilities[row : row + 1],
+            [found.tokens[row]],
+            [found.truncated[row]],
+            found.stages[row : row + 1],
+        )
         for row in range(len(texts))
     ]
 

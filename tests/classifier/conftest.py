@@ -8,7 +8,7 @@ from catboost import CatBoostClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from classifier import Classifier, Description, seal_bundle
-from classifier.classical import save_skops
+from classifier.runtimes.sklearn import save_skops
 from tests.support.bundles import TOPICS, bbc_part, sealed_tfidf_bundle
 from tests.support.networks import sealed_network_bundle
 

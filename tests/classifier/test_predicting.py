@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from classifier import Classifier, Description, PredictionFailed
-from classifier.network import NetworkModel
-from classifier.runtime import Encoded
+from classifier.runtime import Encoded, Model, RuntimeOptions
+from classifier.runtimes.onnx import NetworkModel
 from tests.support.bundles import TOPICS, bbc_part
 from tests.support.networks import MAX_LENGTH
 
@@ -103,16 +104,20 @@ def test_temperature_flattens_and_keeps_the_order(tfidf: Classifier) -> None:
     assert (flat.max(axis=1) < plain.max(axis=1)).all()
 
 
-class _Constant:
-    """A backend that gives the same logits for every text: for outputs that no sound model gives."""
+class _Constant(Model):
+    """A runtime that gives the same logits for every text: for outputs that no sound model gives."""
 
     def __init__(self, row: list[float]) -> None:
         self.row = row
 
-    def encode(self, texts: list[str]) -> list[Encoded]:
+    @classmethod
+    def load(cls, folder: Path, description: Description, options: RuntimeOptions) -> Model:
+        return cls([0.0, 0.0])
+
+    def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:
         return [Encoded(text, (), 1, False) for text in texts]
 
-    def logits(self, batch: list[Encoded], *, exclusive: bool = True) -> np.ndarray:
+    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> np.ndarray:
         return np.asarray([self.row] * len(batch), dtype=np.float32)
 
 
@@ -122,7 +127,7 @@ class _Constant:
 )
 def test_outputs_that_are_no_logits_are_an_error_and_no_answer(row: list[float], said: str) -> None:
     description = Description(kind="onnx", model_file="model.onnx", labels=("a", "b"))
-    broken = Classifier(description, _Constant(row), folder=Path("bundle"), manifest={})  # type: ignore[arg-type]
+    broken = Classifier(description, _Constant(row), folder=Path("bundle"), manifest={})
     with pytest.raises(PredictionFailed, match=rf"model\.onnx.*{said}"):
         broken.predict(["one", "two"])
 

@@ -23,8 +23,8 @@ from classifier import (
     GoldenMismatch,
     seal_bundle,
 )
-from classifier.classical import load_skops, save_skops
 from classifier.manifest import verify_manifest, write_manifest
+from classifier.runtimes.sklearn import load_skops, save_skops
 from tests.classifier.conftest import KEY
 from tests.support.bundles import TOPICS
 

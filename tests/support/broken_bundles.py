@@ -64,7 +64,7 @@ def endless_network(folder: Path) -> Path:
 def _other_estimator(folder: Path) -> None:
     from sklearn.preprocessing import StandardScaler
 
-    from classifier.classical import save_skops
+    from classifier.runtimes.sklearn import save_skops
 
     save_skops(StandardScaler(), folder / "pipeline.skops")
 

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from classifier import Classifier, Description, SigningKeys, seal_bundle
-from classifier.classical import save_skops
 from classifier.reference import reference_frame, write_reference
+from classifier.runtimes.sklearn import save_skops
 from stores.promotion import label_tags
 from stores.registry import ModelRegistry, RegisteredModel
 from stores.signatures import sign_version

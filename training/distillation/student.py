@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging as transformers_logging
 
 from classifier import Description
-from classifier.classical import save_skops
+from classifier.runtimes.sklearn import save_skops
 from training.data import DataConfig, Part, Splits
 from training.data.deduplication import near_duplicate_groups
 from training.data.loading import read_texts

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from classifier import Classifier, Description
-from classifier.network import TOKENIZER_FILE
+from classifier.runtimes.onnx import TOKENIZER_FILE
 from training.errors import ParityError
 from training.export.read_back import write_architecture
 

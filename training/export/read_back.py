@@ -13,8 +13,8 @@ import torch
 from onnx import numpy_helper
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from classifier.network import TOKENIZER_FILE
 from classifier.precision import FLOAT32_FILE
+from classifier.runtimes.onnx import TOKENIZER_FILE
 from training.errors import NetworkUnreadable
 from training.models.pooling import classifier_from_config
 

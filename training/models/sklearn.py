@@ -15,7 +15,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 
 from classifier import Description
-from classifier.classical import VECTORIZER_FILE, save_skops
+from classifier.runtimes.catboost import VECTORIZER_FILE
+from classifier.runtimes.sklearn import save_skops
 from training.data import Part, Splits
 from training.models.config import CatBoostConfig, LogregConfig, PerceptronConfig, TfidfConfig
 from training.models.result import History, Trained, TrainingContext

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from classifier.runtime import runtimes
 from stores.names import markdown_cell
 from training.data import Splits
 from training.data.checks.findings import Findings
@@ -17,7 +18,6 @@ from training.models.config import Candidate
 
 CARD = "model_card.md"
 
-_LIBRARIES = {"onnx": "onnxruntime", "sklearn": "scikit-learn", "catboost": "catboost"}
 _UNSURE = "unsure"
 
 
@@ -79,7 +79,7 @@ def _metadata(
     weights = getattr(experiment.candidates[winner.name], "weights", None)
     return ModelCardData(
         language=main_language(findings),
-        library_name=_LIBRARIES[winner.description.kind],
+        library_name=runtimes()[winner.description.kind].library,
         pipeline_tag="text-classification",
         tags=["text-classification", "champion"],
         base_model=weights,

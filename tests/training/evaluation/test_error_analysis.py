@@ -38,7 +38,7 @@ def _predictions(wrong: dict[int, float], truncated: int = 0) -> Predictions:
         given = 1 if row < 6 else 0
         rows[row, given], rows[row, 1 - given] = confidence, 1 - confidence
     cut = [row >= 10 - truncated for row in range(10)]
-    return Predictions(rows, list(range(10)), cut)
+    return Predictions(rows, list(range(10)), cut, np.zeros(10, dtype=np.int64))
 
 
 def test_mistakes_are_listed_the_surest_first() -> None:

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 from sklearn.neural_network import MLPClassifier
 
 from classifier import Classifier
-from classifier.classical import load_skops
+from classifier.runtimes.sklearn import load_skops
 from training.data import DataConfig, SplitConfig, Splits, load_data, split_data
 from training.models import sklearn as perceptron
 from training.models.config import PerceptronConfig

@@ -1,13 +1,13 @@
-"""Classical pipelines: scikit-learn kept as skops, CatBoost in its own format. Never a pickle."""
+"""Scikit-learn pipelines, kept as skops: never a pickle."""
 
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,35 +15,34 @@ from numpy.typing import NDArray
 from classifier.description import DESCRIPTION_FILE, Description
 from classifier.errors import (
     BundleDamaged,
-    BundleError,
     BundleIncomplete,
     BundleUntrusted,
     PredictionFailed,
 )
-from classifier.runtime import Encoded
+from classifier.runtime import Encoded, Logits, Model, RuntimeOptions, register_runtime
 
-VECTORIZER_FILE = "vectorizer.skops"
 _TINY = 1e-12
 _TORCH_ARRAYS = "sklearn.externals.array_api_compat.torch"
 """Scikit-learn's adapter for torch tensors as arrays: importing it imports torch."""
 
 
-class ClassicalModel(ABC):
+class ClassicalModel(Model):
     """Base of the classical kinds: reads whole texts, counts words, gives log-probabilities as logits."""
 
-    device: Literal["cpu", "cuda"] = "cpu"
+    packages = ("scikit-learn", "skops")
+    library = "scikit-learn"
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:  # noqa: ARG002
         """Nothing to tokenise: words are counted so that the answer can say how long a text was."""
         return [Encoded(text, (), len(text.split()), truncated=False) for text in texts]
 
-    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> NDArray[np.float32]:  # noqa: ARG002
-        """Log-probabilities, so that temperature scaling means the same for every kind; `alone` makes no difference."""
+    def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Logits:  # noqa: ARG002
+        """Log-probabilities, so that temperature scaling means the same for every kind."""
         try:
             probabilities = self._predict_proba([item.read for item in batch])
         except Exception as error:  # scikit-learn and CatBoost raise various types
             raise PredictionFailed(f"the classical pipeline failed on {len(batch)} texts: {error}") from error
-        logits: NDArray[np.float32] = np.log(np.clip(probabilities, _TINY, 1.0)).astype(np.float32)
+        logits: Logits = np.log(np.clip(probabilities, _TINY, 1.0)).astype(np.float32)
         return logits
 
     @abstractmethod
@@ -51,53 +50,28 @@ class ClassicalModel(ABC):
         """Probabilities, (n, labels) float64."""
 
 
+@register_runtime("sklearn")
 class SklearnModel(ClassicalModel):
-    """The `sklearn` kind: one skops pipeline from text to `predict_proba`, its classes in the order of the labels."""
+    """One skops pipeline from text to `predict_proba`, its classes in the order of the labels."""
 
     def __init__(self, folder: Path, description: Description) -> None:
         path = folder / description.model_file
         self._pipeline = load_skops(path)
-        _check_classes(path, getattr(self._pipeline, "classes_", ()), description.labels)
+        check_classes(path, getattr(self._pipeline, "classes_", ()), description.labels)
+
+    @classmethod
+    def load(cls, folder: Path, description: Description, options: RuntimeOptions) -> SklearnModel:  # noqa: ARG003
+        """See `Model.load`."""
+        return cls(folder, description)
 
     def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
         return np.asarray(self._pipeline.predict_proba(texts), dtype=np.float64)
 
 
-class CatBoostModel(ClassicalModel):
-    """The `catboost` kind: a skops vectoriser and a CatBoost classifier in its own format."""
-
-    def __init__(self, folder: Path, description: Description, threads: int | None) -> None:
-        try:
-            from catboost import CatBoostClassifier, CatBoostError
-        except ImportError:  # an extra: a server of networks does not carry it
-            raise BundleError(
-                f"{folder} is a CatBoost model, and catboost is not installed: pip install 'champion[catboost]'"
-            ) from None
-
-        self._vectorizer = load_skops(folder / VECTORIZER_FILE)
-        self._threads = threads or -1
-        path = folder / description.model_file
-        if not path.is_file():
-            raise BundleIncomplete(f"{path} is missing")
-        self._model = CatBoostClassifier()
-        try:
-            self._model.load_model(str(path))
-        except CatBoostError as error:
-            raise BundleDamaged(f"{path} is not a CatBoost model: {error}") from None
-        classes = list(self._model.classes_)
-        # Training numbers the classes by the place of their label.
-        if classes != list(range(len(description.labels))):
-            _check_classes(path, classes, description.labels)
-
-    def _predict_proba(self, texts: list[str]) -> NDArray[np.float64]:
-        features = self._vectorizer.transform(texts)
-        return np.asarray(self._model.predict_proba(features, thread_count=self._threads), dtype=np.float64)
-
-
-def _check_classes(path: Path, classes: Sequence[Any], labels: tuple[str, ...]) -> None:
+def check_classes(path: Path, classes: Sequence[Any], labels: tuple[str, ...]) -> None:
     """Raise BundleDamaged unless `classes` of the model in `path`, where it has any, are `labels` in their order.
 
-    Else each probability would be given to another label than it belongs to.
+    In another order each probability would belong to the wrong label.
     """
     found = tuple(str(name) for name in classes)
     if not found or found == labels:

@@ -15,14 +15,18 @@ from tokenizers import Tokenizer
 from classifier.description import Description
 from classifier.device import Device, device_of, providers
 from classifier.errors import BundleDamaged, BundleIncomplete, PredictionFailed
-from classifier.runtime import Encoded
+from classifier.runtime import Encoded, Model, RuntimeOptions, register_runtime
 
 TOKENIZER_FILE = "tokenizer.json"
 _INPUTS = {"input_ids", "attention_mask", "token_type_ids"}
 
 
-class NetworkModel:
-    """The `onnx` kind of bundle."""
+@register_runtime("onnx")
+class NetworkModel(Model):
+    """A network, `model.onnx`, and its fast tokenizer, `tokenizer.json`."""
+
+    packages = ("onnxruntime", "tokenizers")
+    library = "onnxruntime"
 
     def __init__(
         self, folder: Path, description: Description, threads: int | None, device: Device = "cpu"
@@ -43,7 +47,12 @@ class NetworkModel:
         padding = [self._tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
         self._pad_id = next((token for token in padding if token is not None), 0)
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    @classmethod
+    def load(cls, folder: Path, description: Description, options: RuntimeOptions) -> NetworkModel:
+        """See `Model.load`."""
+        return cls(folder, description, options.threads, options.device)
+
+    def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:  # noqa: ARG002
         """Tokenise; texts longer than the maximum are cut after counting, so that the count tells by how much."""
         encoded = []
         for text, whole in zip(

@@ -217,6 +217,28 @@ class CascadeModel(Model):
                 logits[rows] = self._pooled(place, [part[rows] for part in found[: place + 1]])
         return logits, stages
 
+    def answers(
+        self, found: Sequence[Logits], threshold: float | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Labels of texts of which every stage has said something, and the stage that answers each; both (n,).
+
+        Args:
+            found: (n, labels) log-probabilities of each stage.
+            threshold: used for every stage and label in place of the bundle's thresholds; above 1: all texts go through
+                all stages.
+        """
+        labels = np.full(len(found[0]), -1, dtype=np.int64)
+        stages = np.full(len(found[0]), self._last, dtype=np.int64)
+        for place in range(len(found)):
+            pooled = self._pooled(place, found[: place + 1])
+            if threshold is None or place == self._last:
+                sure = self._sure(place, pooled)
+            else:
+                sure = np.exp(log_softmax(pooled)).max(axis=1) >= threshold
+            new = sure & (labels < 0)
+            labels[new], stages[new] = pooled[new].argmax(axis=1), place
+        return labels, stages
+
     def _run(self, place: int, model: Model, items: list[Encoded], exclusive: bool) -> Logits:
         # What the batch holds was encoded for the last stage.
         if place != self._last:

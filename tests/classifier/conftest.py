@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from classifier import Classifier, Description, seal_bundle
 from classifier.runtimes.sklearn import save_skops
 from tests.support.bundles import TOPICS, bbc_part, sealed_tfidf_bundle
+from tests.support.cascades import sealed_cascade_bundle, sealed_linear_bundle
 from tests.support.networks import sealed_network_bundle
 
 KEY = "a signing key"
@@ -41,7 +42,17 @@ def catboost(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return seal_bundle(folder, description, golden_texts=bbc_part(1)[0][:3], data={})
 
 
-@pytest.fixture(scope="session", params=["tfidf", "catboost", "network"])
+@pytest.fixture(scope="session")
+def linear(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
+    return sealed_linear_bundle(tmp_path_factory.mktemp("linear") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def cascade(tmp_path_factory: pytest.TempPathFactory, network: Classifier) -> Classifier:
+    return sealed_cascade_bundle(tmp_path_factory.mktemp("cascade") / "bundle", network.folder)
+
+
+@pytest.fixture(scope="session", params=["tfidf", "catboost", "network", "linear", "cascade"])
 def any_model(request: pytest.FixtureRequest) -> Classifier:
     """Each kind in turn."""
     model: Classifier = request.getfixturevalue(request.param)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
     Raises:
         StageUnusable: a stage comes later in the experiment, has failed, or is a cascade.
     """
-    texts = [*splits.validation.texts, *splits.unlabelled.texts]
+    texts = [*splits.validation.texts, *splits.unlabelled]
     task = context.progress.add_task(context.name, total=len(texts))
     descriptions = [_copied(name, splits, context, last=name == config.stages[-1]) for name in config.stages]
     last = descriptions[-1]
@@ -63,14 +63,9 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
     CascadeDescription(stages=tuple(stages)).write(context.bundle)
 
     model = CascadeModel.load(context.bundle, description, RuntimeOptions())
-    found: list[Logits] = [np.zeros((len(texts), len(splits.labels)), dtype=np.float32) for _ in stages]
-    encoded = model.encode(texts, all_stages=True)
-    for batch in cut_batches([item.cost for item in encoded], DEFAULT_BATCH_TOKENS):
-        parts = model.stage_log_probabilities([encoded[index] for index in batch])
-        for rows, part in zip(found, parts, strict=True):
-            rows[batch] = part
-        context.progress.advance(task, len(batch))
-
+    found = run_stages(
+        model, texts, len(splits.labels), advance=lambda count: context.progress.advance(task, count)
+    )
     known = positions_of(splits.validation.labels, splits.labels)
     truth = np.concatenate([known, np.full(len(splits.unlabelled), -1)])
     weights = fit_weights(found, truth)
@@ -106,6 +101,24 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
             "max_accuracy_loss": config.max_accuracy_loss,
         },
     )
+
+
+def run_stages(
+    model: CascadeModel, texts: Sequence[str], labels: int, *, advance: Callable[[int], object] | None = None
+) -> list[Logits]:
+    """Log-probabilities of every stage for every text, one array (n, labels) for each stage.
+
+    `advance` is called with the number of texts of each batch that is done.
+    """
+    found: list[Logits] = [np.zeros((len(texts), labels), dtype=np.float32) for _ in model.stages]
+    encoded = model.encode(texts, all_stages=True)
+    for batch in cut_batches([item.cost for item in encoded], DEFAULT_BATCH_TOKENS):
+        parts = model.stage_log_probabilities([encoded[index] for index in batch])
+        for rows, part in zip(found, parts, strict=True):
+            rows[batch] = part
+        if advance is not None:
+            advance(len(batch))
+    return found
 
 
 def fit_weights(found: Sequence[Logits], truth: NDArray[np.int64]) -> list[tuple[float, ...]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom
+from scipy.special import betainc, betaincinv, gammaln
 
 GRID = (
     0.9995, 0.999, 0.998, 0.997, 0.995, 0.993, 0.99, 0.985, 0.98, 0.97, 0.96, 0.95, 0.94, 0.92, 0.9, 0.88, 0.86,
@@ -90,8 +90,9 @@ def loss_p_value(losses: NDArray[np.int64], limit: float) -> float:
     count, lost, gained = len(losses), int((losses == 1).sum()), int((losses == -1).sum())
     if not count:
         return 1.0
-    harm = float(binom.cdf(lost, count, limit))
-    highest = min(float(beta.ppf(1 - _NUISANCE, gained + 1, count - gained)), (1 - limit) / 2)
+    harm = float(_binomial_cdf(np.array([lost]), np.array([count]), limit)[0])
+    bound = float(betaincinv(gained + 1, count - gained, 1 - _NUISANCE)) if gained < count else 1.0
+    highest = min(bound, (1 - limit) / 2)
     signed = max(
         _difference_cdf(lost - gained, count, limit + rate, rate) for rate in (0.0, highest / 2, highest)
     )
@@ -100,9 +101,33 @@ def loss_p_value(losses: NDArray[np.int64], limit: float) -> float:
 
 def _difference_cdf(difference: int, count: int, lost: float, gained: float) -> float:
     """Probability that losses minus gains are at most `difference`, with `count` texts and the rates of both."""
-    gains = np.arange(int(binom.ppf(1 - 1e-9, count, gained)) + 1)
-    losses = binom.cdf(difference + gains, count - gains, lost / (1 - gained))
-    return float((binom.pmf(gains, count, gained) * losses).sum())
+    mean = count * gained
+    # Beyond 8 deviations nothing is left to sum.
+    gains = np.arange(min(count, int(mean + 8 * math.sqrt(mean) + 20)) + 1)
+    losses = _binomial_cdf(difference + gains, count - gains, lost / (1 - gained))
+    return float((_binomial_pmf(gains, count, gained) * losses).sum())
+
+
+# scipy.stats gives both as well; its checks of arguments take most of the time of a choice of thresholds.
+
+
+def _binomial_cdf(
+    successes: NDArray[np.int64], trials: NDArray[np.int64], rate: float
+) -> NDArray[np.float64]:
+    inside = np.clip(successes, 0, np.maximum(trials - 1, 0))
+    found = betainc(np.maximum(trials - inside, 1), inside + 1, 1 - rate)
+    cdf: NDArray[np.float64] = np.where(successes < 0, 0.0, np.where(successes >= trials, 1.0, found))
+    return cdf
+
+
+def _binomial_pmf(successes: NDArray[np.int64], trials: int, rate: float) -> NDArray[np.float64]:
+    if rate <= 0:
+        return (successes == 0).astype(np.float64)
+    ways = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
+    pmf: NDArray[np.float64] = np.exp(
+        ways + successes * math.log(rate) + (trials - successes) * math.log1p(-rate)
+    )
+    return pmf
 
 
 def texts_needed(limit: float, confidence: float) -> int:

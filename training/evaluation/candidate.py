@@ -13,6 +13,7 @@ from classifier import Classifier, Description
 from classifier.precision import INT8_FILE
 from classifier.predictor import Predictions
 from classifier.runtime import Probabilities
+from training.cascade.report import write_cascade_report
 from training.data import Splits
 from training.evaluation.calibration import calibration_error, fit_temperature, reliability
 from training.evaluation.cost import Cost, cost_of, costs_of
@@ -45,6 +46,8 @@ class CandidateResult:
     """The int8 file beside the one that is run, if there is one."""
     live: Scores | None = None
     """On the live texts of the test part alone; None where there are none."""
+    stages: tuple[str, ...] = ()
+    """Stages of a cascade; empty for every other candidate."""
 
     @property
     def megabytes(self) -> float:
@@ -55,6 +58,13 @@ class CandidateResult:
     def milliseconds(self) -> float:
         """Median latency of a single text in ms, tokenisation included, on this machine."""
         return self.cost.milliseconds
+
+    @property
+    def share_early(self) -> float | None:
+        """Share of the test texts that a cascade answers before its last stage; None without stages."""
+        if not self.stages:
+            return None
+        return float((self.test_predictions.stages < len(self.stages) - 1).mean())
 
     @property
     def contender(self) -> Contender:
@@ -77,6 +87,7 @@ class CandidateResult:
             **(self.live.metrics("live_test") if self.live else {}),
             **self.cost_metrics(),
             "temperature": self.description.temperature,
+            **({} if self.share_early is None else {"test_share_early": self.share_early}),
         }
 
     def cost_metrics(self) -> dict[str, float]:
@@ -86,6 +97,7 @@ class CandidateResult:
             "megabytes": self.megabytes,
             "latency_ms_p50": self.milliseconds,
             "latency_ms_p95": self.cost.milliseconds_p95,
+            **({"texts_per_second": self.cost.texts_per_second} if self.cost.texts_per_second else {}),
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,6 +111,8 @@ class CandidateResult:
             "megabytes": round(self.megabytes, 2),
             "latency_ms_p50": round(self.milliseconds, 2),
             "latency_ms_p95": round(self.cost.milliseconds_p95, 2),
+            **({"texts_per_second": round(self.cost.texts_per_second)} if self.cost.texts_per_second else {}),
+            **({} if self.share_early is None else {"test_share_early": round(self.share_early, 4)}),
             "training": {"epochs": self.trained.history.epochs, **self.trained.figures},
         }
 
@@ -134,8 +148,12 @@ def evaluate_candidate(
         cost=cost_of(classifier, splits.validation.texts),
         int8=_int8_point(name, bundle, description, splits, sure),
         live=scores_on_live(tested.probabilities, splits.test, labels, **sure),
+        stages=classifier.stages,
     )
     _draw(evaluated, uncalibrated(evaluated), splits, pictures)
+    if classifier.stages:
+        parts = {"validation": splits.validation, "test": splits.test}
+        write_cascade_report(bundle, description, parts, pictures, name=name)
     return evaluated
 
 

@@ -1,4 +1,4 @@
-"""The cost of serving a classifier: latency and size."""
+"""The cost of serving a classifier: latency, throughput and size."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import numpy as np
 
 from classifier import Classifier
 from classifier.precision import FLOAT32_FILE, INT8_FILE
+from classifier.runtimes.cascade import STAGES_FOLDER
 
 _TIMED_TEXTS = 60
 _IN_A_TURN = 3
+_BATCHED_TEXTS = 120
+_ROUNDS = 3
 _NOT_LOADED = {"golden.json", "reference.parquet", "manifest.json"}
 
 
@@ -27,6 +30,8 @@ class Cost:
     """Time that 95 of 100 single texts stay below."""
     megabytes: float
     """Size of the files that serving loads."""
+    texts_per_second: float | None = None
+    """Texts a second in batches; None where it was not measured."""
 
 
 def cost_of(classifier: Classifier, texts: Sequence[str]) -> Cost:
@@ -50,16 +55,25 @@ def costs_of(classifiers: Sequence[Classifier], texts: Sequence[str]) -> list[Co
                 started = time.perf_counter()
                 classifier.predict([text])
                 own.append(time.perf_counter() - started)
-    return [_cost(classifier, own) for classifier, own in zip(classifiers, times, strict=True)]
+    batched: list[list[float]] = [[] for _ in classifiers]
+    together = list(texts[:_BATCHED_TEXTS])
+    for _ in range(_ROUNDS):
+        for classifier, own in zip(classifiers, batched, strict=True):
+            started = time.perf_counter()
+            classifier.predict(together)
+            own.append(len(together) / (time.perf_counter() - started))
+    return [_cost(*measured) for measured in zip(classifiers, times, batched, strict=True)]
 
 
-def _cost(classifier: Classifier, seconds: Sequence[float]) -> Cost:
+def _cost(classifier: Classifier, seconds: Sequence[float], rates: Sequence[float]) -> Cost:
     median, p95 = np.quantile(seconds, [0.5, 0.95]) * 1000
-    return Cost(float(median), float(p95), _megabytes(classifier.folder, classifier.description.model_file))
+    size = _megabytes(classifier.folder, classifier.description.model_file)
+    return Cost(float(median), float(p95), size, float(np.median(rates)))
 
 
 def _megabytes(bundle: Path, model_file: str) -> float:
     """Of the model's files; what a bundle holds beside them, another network file too, is read once or never."""
     not_loaded = _NOT_LOADED | ({FLOAT32_FILE, INT8_FILE} - {model_file})
-    files = (path for path in bundle.iterdir() if path.is_file() and path.name not in not_loaded)
+    files = [path for path in bundle.iterdir() if path.is_file() and path.name not in not_loaded]
+    files += [path for path in (bundle / STAGES_FOLDER).rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files) / 1e6

@@ -90,7 +90,7 @@ def _lessons(
     """Texts, and for each example its row among them, its position of the label, and its weight."""
     truth = positions_of(splits.train.labels, splits.labels)
     rows, targets, weights = np.arange(len(truth)), truth, np.ones(len(truth))
-    unlabelled = splits.unlabelled.texts
+    unlabelled = splits.unlabelled
     if config.teacher is None or not unlabelled:
         return list(splits.train.texts), rows, targets, weights
     from training.distillation.teacher import find_teacher  # it imports every kind of network

@@ -27,6 +27,7 @@ _RUN_PICTURES = (
 )
 _WINNER_PICTURES = (
     ("confusion_matrix.png", "Confusion matrix of the winner"),
+    ("cascade.png", "Accuracy against the share of texts answered early"),
     ("class_f1.png", "Precision, recall and F1 of each class"),
     ("reliability.png", "Calibration"),
     ("loss.png", "Loss during training"),

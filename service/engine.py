@@ -13,7 +13,7 @@ from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
-from classifier import Classifier, Encoded
+from classifier import Classifier, Encoded, PredictionFailed
 from service.api_keys import KeyRing
 from service.errors import (
     ClientDisconnected,
@@ -254,7 +254,11 @@ class Engine:
         # Long texts are looked up by the worker thread, which reads the cache again.
         short = sum(map(len, texts)) <= _LOOKED_UP
         job = self._from_cache(model, request, deadline, facts) if short else None
-        if job is None:
+        if job is None and model.classifier.stages:
+            encoded = await self._encode(model, request, deadline, disconnected)
+            job = Job(model, encoded, deadline=deadline, began=started, **facts)
+            self._submit_staged(job)
+        elif job is None:
             self._batcher.reserve(len(texts))
             try:
                 encoded = await self._encode(model, request, deadline, disconnected)
@@ -395,8 +399,32 @@ class Engine:
         _refuse_too_long(encoded, request, model)
         job = Job(model, encoded, deadline=deadline, **facts)
         rows = np.stack([item.probabilities for item in known])
-        batch = ComputedBatch(model, job.items, rows, job.submitted, job.submitted, cached=True)
+        stages = np.array([item.stage for item in known])
+        batch = ComputedBatch(
+            model, job.items, rows, job.submitted, job.submitted, cached=True, stages=stages
+        )
         return job if self._log.offer(batch) else None
+
+    def _submit_staged(self, job: Job) -> None:
+        """Queue the texts that no early stage answered for the batcher, and the others for the log.
+
+        Encoding a cascade's texts is most of what its early answers cost, so they are encoded before room is reserved:
+        a full queue refuses only requests with texts that need it.
+        """
+        early = _early_batch(job)
+        rest = [item for item in job.items if early is None or not item.encoded.answered]
+        if rest:
+            self._batcher.reserve(len(rest))
+        if early is not None and not self._log.offer(early):
+            # The log is behind: the batcher's threads wait for it, the event loop may not.
+            try:
+                self._batcher.reserve(len(early.items))
+            except BaseException:
+                self._batcher.release(len(rest))
+                raise
+            rest = job.items
+        if rest:
+            self._batcher.submit(job, rest)
 
     def _keep(
         self,
@@ -441,6 +469,18 @@ class Engine:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise ShuttingDown("the service is shutting down: try another instance, or this one later")
+
+
+def _early_batch(job: Job) -> ComputedBatch | None:
+    """The answers that the early stages of a cascade gave while the job's texts were encoded; None: there are none."""
+    early = [item for item in job.items if item.encoded.answered]
+    if not early:
+        return None
+    try:
+        rows, stages = job.model.classifier.infer_staged([item.encoded for item in early])
+    except PredictionFailed:  # the batcher finds out for which text
+        return None
+    return ComputedBatch(job.model, early, rows, job.submitted, time.monotonic(), stages=stages)
 
 
 def _refuse_too_long(encoded: Sequence[Encoded], request: ClassifyRequest, model: ServedModel) -> None:

@@ -42,7 +42,9 @@ class Encoded:
     cleaned: str | None = None
     """What the model reads where the bundle's description cleans texts; None: `text`."""
     early: EarlyStages | None = field(default=None, compare=False)
-    """What the first stages of a cascade computed; None for every other model."""
+    """What the first stage of a cascade computed while the text was encoded; None for every other model."""
+    all_stages: bool = False
+    """Whether a cascade sends the text through all stages."""
 
     @property
     def read(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from classifier.description import Description
 from classifier.device import Device, device_of, providers
@@ -31,7 +31,7 @@ class NetworkModel(Model):
     def __init__(
         self, folder: Path, description: Description, threads: int | None, device: Device = "cpu"
     ) -> None:
-        self._tokenizer = _load_tokenizer(folder / TOKENIZER_FILE)
+        self.tokenizer = load_tokenizer(folder / TOKENIZER_FILE)
         self._path = folder / description.model_file
         self._threads = threads
         self._session = _load_session(self._path, threads, device)
@@ -40,11 +40,11 @@ class NetworkModel(Model):
         self._inputs = {tensor.name for tensor in self._session.get_inputs()}
         if unknown := sorted(self._inputs - _INPUTS):
             raise BundleDamaged(f"{self._path} wants the input {unknown[0]!r}; known are {sorted(_INPUTS)}")
-        self._special_tokens = self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        self._special_tokens = self.tokenizer.num_special_tokens_to_add(is_pair=False)
         # A network without a stated maximum would read texts longer than its position table.
         self._max_length = description.max_length or 512
         # Any token does: padded places are masked, and the export was shown to answer like the trained network.
-        padding = [self._tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
+        padding = [self.tokenizer.token_to_id(name) for name in ("[PAD]", "<pad>")]
         self._pad_id = next((token for token in padding if token is not None), 0)
 
     @classmethod
@@ -54,17 +54,21 @@ class NetworkModel(Model):
 
     def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:  # noqa: ARG002
         """Tokenise; texts longer than the maximum are cut after counting, so that the count tells by how much."""
-        encoded = []
-        for text, whole in zip(
-            texts, self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False), strict=True
-        ):
-            tokens = len(whole) + self._special_tokens
-            truncated = tokens > self._max_length
-            if truncated:
-                whole.truncate(self._max_length - self._special_tokens)
-            ids = self._tokenizer.post_process(whole, add_special_tokens=True).ids
-            encoded.append(Encoded(text, tuple(ids), tokens, truncated))
-        return encoded
+        return [self.encoded(text, whole) for text, whole in zip(texts, self.tokenize(texts), strict=True)]
+
+    def tokenize(self, texts: Sequence[str]) -> list[Encoding]:
+        """Whole texts as tokens, without special ones."""
+        found: list[Encoding] = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return found
+
+    def encoded(self, text: str, whole: Encoding) -> Encoded:
+        """A tokenised text as the network reads it; `whole` may be cut."""
+        tokens = len(whole) + self._special_tokens
+        truncated = tokens > self._max_length
+        if truncated:
+            whole.truncate(self._max_length - self._special_tokens)
+        ids = self.tokenizer.post_process(whole, add_special_tokens=True).ids
+        return Encoded(text, tuple(ids), tokens, truncated)
 
     def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> NDArray[np.float32]:
         """One forward pass over the padded batch."""
@@ -97,7 +101,13 @@ class NetworkModel(Model):
         return _load_session(self._path, 1, "cpu")
 
 
-def _load_tokenizer(path: Path) -> Tokenizer:
+def load_tokenizer(path: Path) -> Tokenizer:
+    """A fast tokenizer that neither pads nor truncates.
+
+    Raises:
+        BundleIncomplete: the file is missing.
+        BundleDamaged: it is no tokenizer.
+    """
     if not path.is_file():
         raise BundleIncomplete(f"{path} is missing")
     try:

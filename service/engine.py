@@ -7,7 +7,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict, TypeVar
 
@@ -25,7 +25,8 @@ from service.errors import (
     StoreUnavailable,
     UnknownPrediction,
 )
-from service.inference.batcher import Batcher
+from service.inference.audit import CascadeAudit, CascadeCounts
+from service.inference.batcher import Batcher, IdleTasks
 from service.inference.bundle_check import CheckLimits
 from service.inference.cache import AnswerCache
 from service.inference.challenger import Agreement, AgreementCounter, Shadow, challenger_follower, in_canary
@@ -39,6 +40,7 @@ from service.schemas import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
+from stores.predictions.audits import add_audits
 from stores.predictions.erasure import erase_predictions
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings, private_umask
 from stores.sources import API
@@ -110,6 +112,12 @@ class Engine:
             observe=self.metrics.shadowed,
             dropped=self.metrics.shadow_dropped.inc,
         )
+        self._audit = CascadeAudit(
+            settings.cascade_audit_rate,
+            keep=self._keep_audits,
+            observe=self.metrics.audited,
+            dropped=self.metrics.audits_dropped.inc,
+        )
         self._batcher = Batcher(
             self._log.put,
             batch_tokens=settings.batch_tokens,
@@ -117,7 +125,7 @@ class Engine:
             workers=settings.cores,
             stall_seconds=settings.stall_seconds,
             cache=self._cache,
-            idle_task=self._shadow,
+            idle_task=IdleTasks(self._shadow, self._audit),
             observe=self.metrics.batch,
         )
         self.champion = ChampionFollower(
@@ -214,6 +222,10 @@ class Engine:
         """How often `challenger` gave the same label as the champion."""
         return self._agreement.of((self.model().model_id, challenger.model_id))
 
+    def cascade_counts(self, model: ServedModel) -> CascadeCounts:
+        """What the stages of `model` answered since the process began, and how often audits agreed."""
+        return self._audit.counts(model)
+
     async def classify(
         self,
         request: ClassifyRequest,
@@ -275,6 +287,9 @@ class Engine:
             raise
         found = ClassifyResult(model, answers, Stages.of(job, tokenise=job.submitted - started))
         self.metrics.answered(found, source)
+        self._audit.count(model, answers)
+        if source in self._traffic and self._audit.offer(model, texts, answers):
+            self._batcher.wake()
         if (
             source in self._traffic
             and model is self.champion.served
@@ -454,6 +469,17 @@ class Engine:
         if result.unknown and self.sink is not None and self.sink.spooled_rows:
             raise PredictionStoreError("the prediction may be in the spool")
         return result
+
+    def _keep_audits(self, labels: Mapping[str, str]) -> None:
+        """Write audits to the store in a thread that no answer waits for; those of spooled predictions are not kept."""
+        if self.sink is not None and not self.sink.is_away:
+            self._writers.submit(self._write_audits, labels)
+
+    def _write_audits(self, labels: Mapping[str, str]) -> None:
+        try:
+            add_audits(open_store(self.sink, self._store), labels)
+        except PredictionStoreError as error:
+            logger.warning("audits_not_kept", extra={"fields": {"audits": len(labels), "reason": str(error)}})
 
     def _erase(self, prediction_id: str, of_key: str | None) -> None:
         store = open_store(self.sink, self._store)

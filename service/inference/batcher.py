@@ -39,6 +39,28 @@ class IdleTask(Protocol):
         ...
 
 
+class IdleTasks:
+    """Several idle tasks as one; they take turns."""
+
+    def __init__(self, *tasks: IdleTask) -> None:
+        self._tasks = tasks
+        self._next = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether any has something to do."""
+        return any(task.pending for task in self._tasks)
+
+    def step(self) -> None:
+        """Do a small piece of the next one that has something to do."""
+        for _ in self._tasks:
+            task = self._tasks[self._next]
+            self._next = (self._next + 1) % len(self._tasks)
+            if task.pending:
+                task.step()
+                return
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
     """State of one thread."""
@@ -260,9 +282,7 @@ class Batcher:
         if cached:
             rows = np.stack([answer.probabilities for _, answer in cached])
             items_of, stages = [item for item, _ in cached], np.array([answer.stage for _, answer in cached])
-            self._deliver_batch(
-                ComputedBatch(model, items_of, rows, taken, time.monotonic(), stages=stages)
-            )
+            self._deliver_batch(ComputedBatch(model, items_of, rows, taken, time.monotonic(), stages=stages))
         return [item for item, answer in found if answer is None]
 
     def _compute(self, items: list[Item], taken: float, *, exclusive: bool) -> None:

@@ -19,7 +19,7 @@ from stores.predictions import Prediction, new_prediction_id
 
 logger = logging.getLogger(__name__)
 
-_MAX_QUEUED = 8
+_MAX_QUEUED = 64
 """Computed batches that may wait for the store; past it the batcher blocks, so that memory stays bounded."""
 _DECIMALS = 6
 

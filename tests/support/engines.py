@@ -42,6 +42,8 @@ class Trained(Classifier):
     def infer_staged(
         self, batch: Sequence[Encoded], *, exclusive: bool = True
     ) -> tuple[Probabilities, NDArray[np.int64]]:
+        if all(item.answered for item in batch):  # nothing is computed that could be held back
+            return super().infer_staged(batch, exclusive=exclusive)
         texts = [item.text for item in batch]
         self.batches.append(texts)
         self.exclusive.append(exclusive)

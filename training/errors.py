@@ -7,6 +7,7 @@ TrainingError
  ├── ParityError           the exported network does not compute what the trained one does
  ├── NetworkUnreadable     the torch network cannot be read back from an ONNX file
  ├── TeacherUnusable       there is no such teacher, or it cannot teach these labels
+ ├── StageUnusable         a candidate cannot be a stage of a cascade
  ├── NotFinite             a loss or a gradient is no longer a number
  ├── OutOfMemory           not even a batch of one text fits into memory
  ├── CheckpointRefused     a checkpoint was changed, or made elsewhere
@@ -46,6 +47,10 @@ class NetworkUnreadable(TrainingError):
 
 class TeacherUnusable(TrainingError):
     """The teacher of a distillation is not there, cannot be run, or knows other labels."""
+
+
+class StageUnusable(TrainingError):
+    """A candidate that a cascade names as a stage is not there, has failed, or cannot be one."""
 
 
 class NotFinite(TrainingError):

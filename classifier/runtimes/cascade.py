@@ -48,8 +48,8 @@ class StageDescription(BaseModel):
     weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(min_length=1)
     """Weight of the log-probabilities of each stage up to this one: their sum is this stage's answer."""
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)] | None, ...] | None = None
-    """For each label, the probability from which this stage's answer is the cascade's; None: never. Left out of the last
-    stage, which answers every text that reaches it."""
+    """For each label, the probability from which this stage's answer is the cascade's; None: never. The last stage has
+    none: it answers every text that reaches it."""
 
 
 class CascadeDescription(BaseModel):
@@ -198,7 +198,7 @@ class CascadeModel(Model):
                 found[0][rest] = [item.early.log_probabilities for item in items if item.early is not None]
                 sure = np.array([item.answered for item in items], dtype=bool)
             else:
-                found[place][rest] = _log_softmax(self._run(place, model, items, exclusive))
+                found[place][rest] = log_softmax(self._run(place, model, items, exclusive))
                 pooled = self._pooled(place, [rows[rest] for rows in found[: place + 1]])
                 sure = self._sure(place, pooled) & ~np.array([item.all_stages for item in items], dtype=bool)
             rest = rest[~sure]
@@ -233,7 +233,7 @@ class CascadeModel(Model):
     def _sure(self, place: int, pooled: Logits) -> NDArray[np.bool_]:
         if place == self._last:
             return np.ones(len(pooled), dtype=bool)
-        probabilities = np.exp(_log_softmax(pooled))
+        probabilities = np.exp(log_softmax(pooled))
         best = probabilities.argmax(axis=1)
         sure: NDArray[np.bool_] = probabilities[np.arange(len(best)), best] >= self._thresholds[place][best]
         return sure
@@ -243,7 +243,8 @@ def _of_last_stage(cascade: CascadeDescription, description: Description) -> Des
     return description.model_copy(update={"kind": cascade.stages[-1].kind, "temperature": 1.0})
 
 
-def _log_softmax(logits: Logits) -> Logits:
+def log_softmax(logits: Logits) -> Logits:
+    """Log-probabilities of logits, (n, labels)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     found: Logits = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return found

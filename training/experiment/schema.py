@@ -21,7 +21,7 @@ from training.errors import ExperimentInvalid
 from training.evaluation.config import AnalysisConfig, BehaviourConfig
 from training.experiment.smoke import SUFFIX
 from training.gate.config import GateConfig
-from training.models.config import Candidate
+from training.models.registry import Candidate
 from training.search.config import LAST_PHASE, SearchConfig, check_phases
 
 _NAME_LENGTH = 60

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifier.manifest import library_versions, machine_fingerprint
-from training.models.config import Candidate
+from training.models.registry import Candidate
 from training.models.result import History, TrainingContext
 
 HISTORY_FILE = "run_history.json"

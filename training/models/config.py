@@ -1,8 +1,9 @@
-"""Configuration of candidates: one class per kind."""
+"""Configuration of candidates: one class per kind, which trains itself."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -16,6 +17,10 @@ from training.finetuning.config import (
     ScheduleConfig,
     SelfTrainingConfig,
 )
+
+if TYPE_CHECKING:  # importing them takes seconds, and a configuration needs none of it
+    from training.data import Splits
+    from training.models.result import Trained, TrainingContext
 
 
 class Int8Config(ConfigModel):
@@ -44,7 +49,10 @@ Layers = Annotated[int | tuple[int, ...] | None, AfterValidator(_some_layers)]
 
 
 class CandidateConfig(ConfigModel):
-    """What every kind of candidate has."""
+    """Base of all kinds of candidates. A subclass has a literal `kind` and the decorator `register_candidate`."""
+
+    kind: str
+    """Kind of the candidate."""
 
     baseline: bool = False
     """A baseline: reported with the others; it can win only if the experiment sets `baselines_may_win`."""
@@ -52,7 +60,45 @@ class CandidateConfig(ConfigModel):
     note: str = ""
     """A comment, shown in reports."""
 
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """Names of other candidates of the experiment that must be trained first; names that are none are ignored."""
+        return ()
 
+    @abstractmethod
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """Train on `splits.train`, choosing by `splits.validation`, and write the model's files to `context.bundle`.
+
+        Raises:
+            TrainingError: it cannot be trained; the message says why.
+        """
+
+
+CandidateClass = TypeVar("CandidateClass", bound=type[CandidateConfig])
+_KINDS: dict[str, type[CandidateConfig]] = {}
+
+
+def register_candidate(config: CandidateClass) -> CandidateClass:
+    """Class decorator: a kind of candidate for experiment files, by the default of its field `kind`.
+
+    Raises:
+        ValueError: the kind is registered for another class, or has no default.
+    """
+    kind = config.model_fields["kind"].default
+    if not isinstance(kind, str):
+        raise ValueError(f"{config.__qualname__}.kind needs a default, such as kind: Literal['x'] = 'x'")
+    known = _KINDS.setdefault(kind, config)
+    if known is not config:
+        raise ValueError(f"the kind {kind!r} is registered for {known.__qualname__}")
+    return config
+
+
+def registered_candidates() -> dict[str, type[CandidateConfig]]:
+    """The registered kinds by name."""
+    return dict(_KINDS)
+
+
+@register_candidate
 class NetworkConfig(CandidateConfig):
     """A pretrained network, fine-tuned with transformers' Trainer."""
 
@@ -138,7 +184,14 @@ class NetworkConfig(CandidateConfig):
             raise ValueError("`self_training.graph` joins texts by their mean vectors: set `pooling: mean`")
         return self
 
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.models.transformer import train_network
 
+        return train_network(self, splits, context)
+
+
+@register_candidate
 class HeadConfig(CandidateConfig):
     """A linear head on a frozen encoder: logistic regression on the normalised mean of the token vectors.
 
@@ -175,6 +228,12 @@ class HeadConfig(CandidateConfig):
 
     int8: Int8Config | None = None
     """Add an int8 network to the bundle, and its required accuracy; `{}` takes the defaults. Unset: no."""
+
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.models.frozen_encoder import train_head
+
+        return train_head(self, splits, context)
 
 
 class TfidfConfig(CandidateConfig):
@@ -218,6 +277,7 @@ class TfidfConfig(CandidateConfig):
         return self
 
 
+@register_candidate
 class LogregConfig(TfidfConfig):
     """TF-IDF and logistic regression."""
 
@@ -230,7 +290,14 @@ class LogregConfig(TfidfConfig):
     class_weights: Literal["balanced"] | None = None
     """`balanced`: texts weigh inversely to the frequency of their class in the training part. Unset: all alike."""
 
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.models.sklearn import train_logreg
 
+        return train_logreg(self, splits, context)
+
+
+@register_candidate
 class PerceptronConfig(TfidfConfig):
     """TF-IDF and a multilayer perceptron: the baseline network, trained from scratch."""
 
@@ -259,7 +326,14 @@ class PerceptronConfig(TfidfConfig):
     l2: float = Field(default=1e-4, ge=0)
     """L2 penalty on the weights (scikit-learn's alpha)."""
 
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.models.sklearn import train_perceptron
 
+        return train_perceptron(self, splits, context)
+
+
+@register_candidate
 class CatBoostConfig(TfidfConfig):
     """TF-IDF and gradient-boosted trees."""
 
@@ -280,6 +354,12 @@ class CatBoostConfig(TfidfConfig):
 
     l2: float = Field(default=3.0, ge=0)
     """L2 regularisation of the leaves."""
+
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.models.sklearn import train_catboost
+
+        return train_catboost(self, splits, context)
 
 
 CHAMPION = "champion"
@@ -305,7 +385,7 @@ class ExtraTextsConfig(ConfigModel):
     """Shortest run of words that a copy keeps, as a share of the text."""
 
 
-class DistillationConfig(ConfigModel):
+class DistillationConfig(CandidateConfig):
     """Options of every student: its teacher and the distillation loss."""
 
     teacher: str = Field(default=CHAMPION, coerce_numbers_to_str=True)
@@ -321,7 +401,13 @@ class DistillationConfig(ConfigModel):
     extra_texts: ExtraTextsConfig = Field(default_factory=ExtraTextsConfig)
     """Further texts that the teacher labels, in addition to the training part. Default: none."""
 
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """The teacher, where it is a candidate."""
+        return (self.teacher,)
 
+
+@register_candidate
 class DistilledConfig(DistillationConfig, NetworkConfig):
     """A smaller network: some of the teacher's layers, trained on its soft labels and hidden states.
 
@@ -344,7 +430,14 @@ class DistilledConfig(DistillationConfig, NetworkConfig):
     """Weight of the divergence from the teacher's attention (MiniLM's measure, Wang et al. 2020, arXiv:2002.10957).
     0: none; above it, plain attention is computed, which is slower."""
 
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.distillation.student import train_student
 
+        return train_student(self, splits, context)
+
+
+@register_candidate
 class DistilledLinearConfig(DistillationConfig, TfidfConfig):
     """TF-IDF and logistic regression, fitted on the teacher's soft labels."""
 
@@ -357,15 +450,8 @@ class DistilledLinearConfig(DistillationConfig, TfidfConfig):
     C: float = Field(default=10.0, gt=0)
     """Inverse regularisation strength of the logistic regression (scikit-learn's C)."""
 
+    def train(self, splits: Splits, context: TrainingContext) -> Trained:
+        """See `CandidateConfig.train`."""
+        from training.distillation.student import train_linear_student
 
-Candidate = Annotated[
-    NetworkConfig
-    | HeadConfig
-    | LogregConfig
-    | PerceptronConfig
-    | CatBoostConfig
-    | DistilledConfig
-    | DistilledLinearConfig,
-    Field(discriminator="kind"),
-]
-"""Any candidate; its `kind` says which."""
+        return train_linear_student(self, splits, context)

@@ -14,7 +14,7 @@ from stores.errors import StoreError
 from stores.model_ref import ModelRef
 from stores.registry import ModelRegistry
 from training.data import Splits
-from training.models.config import Candidate
+from training.models.registry import Candidate
 
 _AFTERWARDS: dict[str, Any] = {
     "note": True,
@@ -54,7 +54,7 @@ def training_inputs(
     seed: int,
     registry: ModelRegistry | None,
 ) -> dict[str, str]:
-    """Content behind the names in `config`: the teacher, and weights in a folder; name of the key → hash or id.
+    """Content behind the names in `config`: other candidates, a teacher, weights in a folder; name → hash or id.
 
     Args:
         config: the candidate's configuration.
@@ -69,14 +69,15 @@ def training_inputs(
         "teacher_weights": getattr(getattr(config, "self_training", None), "teacher_weights", None),
     }
     found = {key: _folder_state(Path(path)) for key, path in named.items() if path and Path(path).is_dir()}
+    for name in config.built_on:
+        other = candidates.get(name)
+        if other is not None and other is not config:
+            theirs = training_inputs(other, candidates, splits, seed, registry)
+            found[f"candidate {name}"] = training_identity(other, splits, seed, theirs)
     teacher = getattr(config, "teacher", None)
-    if teacher is None:
+    if teacher is None or teacher in candidates:
         return found
-    if teacher in candidates:
-        if candidates[teacher] is not config:
-            theirs = training_inputs(candidates[teacher], candidates, splits, seed, registry)
-            found["teacher"] = training_identity(candidates[teacher], splits, seed, theirs)
-    elif (manifest := Path(teacher) / MANIFEST_FILE).is_file():
+    if (manifest := Path(teacher) / MANIFEST_FILE).is_file():
         found["teacher"] = sha256_of(manifest)
     elif registry is not None:
         try:

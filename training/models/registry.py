@@ -1,21 +1,26 @@
-"""Training function of each kind of candidate."""
+"""Kinds of candidates: the registry, and the training of a candidate.
+
+A kind is a subclass of `CandidateConfig` with the decorator `register_candidate`, in any module of
+`training.models.kinds`, in `training/models/config.py`, or in a module that is imported before `training.experiment`.
+It holds its keys and trains itself (`CandidateConfig.train`). Nothing else names it: experiment files, their JSON
+schema, overrides, search and seed comparison take all kinds from here.
+"""
 
 from __future__ import annotations
 
+import pkgutil
 import time
 from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Union
 
-from training.data import Splits
-from training.models.config import (
-    Candidate,
-    CatBoostConfig,
-    DistilledConfig,
-    DistilledLinearConfig,
-    HeadConfig,
-    LogregConfig,
-    PerceptronConfig,
-)
-from training.models.result import Trained, TrainingContext
+from pydantic import Field
+
+from training.models.config import CandidateConfig, registered_candidates
+
+if TYPE_CHECKING:
+    from training.data import Splits
+    from training.models.result import Trained, TrainingContext
 
 
 def train_candidate(config: Candidate, splits: Splits, context: TrainingContext) -> Trained:
@@ -28,37 +33,25 @@ def train_candidate(config: Candidate, splits: Splits, context: TrainingContext)
         TrainingError: weights are missing, or the exported network is not the trained one.
     """
     started = time.perf_counter()
-    trained = _train(config, splits, context)
+    trained = config.train(splits, context)
     figures = {"training_seconds": time.perf_counter() - started, "training_texts": float(len(splits.train))}
     return replace(trained, figures=figures | trained.figures)
 
 
-def _train(config: Candidate, splits: Splits, context: TrainingContext) -> Trained:
-    # Imported when asked for: torch and transformers take seconds.
-    if isinstance(config, LogregConfig):
-        from training.models.sklearn import train_logreg
+def candidate_kinds() -> dict[str, type[CandidateConfig]]:
+    """All kinds by name, with those of every module of `training.models.kinds`."""
+    package = import_module("training.models.kinds")
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return registered_candidates()
 
-        return train_logreg(config, splits, context)
-    if isinstance(config, PerceptronConfig):
-        from training.models.sklearn import train_perceptron
 
-        return train_perceptron(config, splits, context)
-    if isinstance(config, HeadConfig):
-        from training.models.frozen_encoder import train_head
+def _union() -> Any:
+    return Annotated[Union[tuple(candidate_kinds().values())], Field(discriminator="kind")]  # noqa: UP007
 
-        return train_head(config, splits, context)
-    if isinstance(config, CatBoostConfig):
-        from training.models.sklearn import train_catboost
 
-        return train_catboost(config, splits, context)
-    if isinstance(config, DistilledLinearConfig):
-        from training.distillation.student import train_linear_student
-
-        return train_linear_student(config, splits, context)
-    if isinstance(config, DistilledConfig):
-        from training.distillation.student import train_student
-
-        return train_student(config, splits, context)
-    from training.models.transformer import train_network
-
-    return train_network(config, splits, context)
+if TYPE_CHECKING:
+    Candidate = CandidateConfig
+else:
+    Candidate = _union()
+"""Any candidate; its `kind` says which."""

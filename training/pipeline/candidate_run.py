@@ -22,8 +22,7 @@ from training.evaluation.error_report import write_error_analysis
 from training.experiment.schema import Experiment
 from training.finetuning.run_history import write_history
 from training.logs import fields
-from training.models.config import Candidate
-from training.models.registry import train_candidate
+from training.models.registry import Candidate, train_candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.mlflow_logging import flat, log_inputs, log_records
 from training.pipeline.outcome import Outcome

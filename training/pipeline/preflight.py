@@ -21,7 +21,8 @@ from training.data.checks.run import check_data
 from training.errors import NoCandidateLeft, TrainingError
 from training.experiment.schema import Experiment
 from training.logs import fields
-from training.models.config import Candidate, DistillationConfig, HeadConfig, NetworkConfig
+from training.models.config import DistillationConfig, HeadConfig, NetworkConfig
+from training.models.registry import Candidate
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:

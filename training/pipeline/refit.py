@@ -22,7 +22,8 @@ from training.evaluation.candidate import CandidateResult
 from training.experiment.schema import Experiment
 from training.gate.contenders import JUDGED_VERSION
 from training.logs import fields
-from training.models.config import Candidate, HeadConfig, NetworkConfig, PerceptronConfig
+from training.models.config import HeadConfig, NetworkConfig, PerceptronConfig
+from training.models.registry import Candidate
 from training.models.result import History
 from training.pipeline.candidate_run import train_or_resume
 from training.pipeline.mlflow_logging import flat, log_records

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from training.config import ConfigModel
-from training.models.config import Candidate
+from training.models.registry import Candidate
 
 SEARCH_PHASE, LAST_PHASE = "search", "evaluation"
 """What trials, and what the configurations that they found, are tagged with."""

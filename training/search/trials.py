@@ -22,8 +22,8 @@ from training.errors import SearchFailed
 from training.evaluation.metrics import evaluate
 from training.experiment.schema import Experiment
 from training.logs import fields
-from training.models.config import Candidate, NetworkConfig
-from training.models.registry import train_candidate
+from training.models.config import NetworkConfig
+from training.models.registry import Candidate, train_candidate
 from training.models.result import EpochCallback, History, TrainingContext
 from training.pipeline.mlflow_logging import flat
 from training.search.config import SEARCH_PHASE, SearchConfig

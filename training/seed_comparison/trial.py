@@ -21,9 +21,8 @@ from training.errors import ExperimentInvalid, NotFinite
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
 from training.experiment.schema import Experiment
-from training.models.config import Candidate
 from training.models.fingerprint import training_identity
-from training.models.registry import train_candidate
+from training.models.registry import Candidate, train_candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.resume import load_trained, save_trained
 from training.settings import TrainingSettings

@@ -36,7 +36,8 @@ from training.finetuning import arguments as precision
 from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
 from training.finetuning.loop import finetune
 from training.models import weight_checks
-from training.models.config import Candidate, DistilledConfig, HeadConfig, LogregConfig, NetworkConfig
+from training.models.config import DistilledConfig, HeadConfig, LogregConfig, NetworkConfig
+from training.models.registry import Candidate
 from training.models.result import TrainingContext
 from training.models.weights import load_network, load_weights
 from training.pipeline.preflight import Preflight, check_networks, preflight

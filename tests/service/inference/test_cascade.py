@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from classifier import Classifier
 from service.inference.audit import CascadeAudit, CascadeCounts
 from service.inference.jobs import Answer
 from stores.predictions import PredictionStore
@@ -98,6 +99,16 @@ def test_a_cached_answer_keeps_its_stage(cascade_bundle, tmp_path):
 
     asyncio.run(story())
     assert sorted(row.stage for row in stored(tmp_path)) == [FIRST, *[LAST] * 3]
+
+
+def test_an_early_answer_is_the_same_alone_and_in_a_batch(cascade_bundle):
+    classifier = Classifier.load(cascade_bundle)
+    early, late = classifier.encode([EARLY, LATE])
+    together, stages = classifier.infer_staged([early, late])
+    assert stages.tolist() == [0, 1]
+    alone, stage = classifier.infer_staged([early])
+    assert stage.tolist() == [0]
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-7)
 
 
 def test_early_answers_take_the_batcher_while_the_log_is_behind(cascade_bundle, tmp_path):

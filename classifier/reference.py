@@ -2,7 +2,9 @@
 
 One row a text. Columns: `text`, `label` (true), `predicted`, `confidence` (probability of `predicted`), `tokens`
 (of the whole text), `truncated`, and `p_<label>` for each label; where live texts were held out, also `origin`
-(`source`, `live`: traffic of the time of training, `earlier_live`: traffic from before it changed). Written by
+(`source`, `live`: traffic of the time of training, `earlier_live`: traffic from before it changed); of a cascade also
+`stage` (which answered; a categorical whose categories are all stages in their order) and `all_stages` (the label where
+every text goes through all stages). Written by
 training, read by monitoring; it needs pandas and pyarrow, which serving does not have, so nothing else of this room
 imports it.
 """
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.errors import BundleDamaged, BundleIncomplete
 from classifier.predictor import Predictions
+from classifier.runtime import Probabilities
 
 if TYPE_CHECKING:
     import pandas
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 REFERENCE_FILE = "reference.parquet"
 PROBABILITY_PREFIX = "p_"
 ORIGIN, LIVE_ORIGIN = "origin", "live"
+STAGE, ALL_STAGES = "stage", "all_stages"
 COLUMNS = ("text", "label", "predicted", "confidence", "tokens", "truncated")
 
 
@@ -32,8 +36,20 @@ def reference_frame(
     labels: Sequence[str],
     *,
     origins: Sequence[str] | None = None,
+    stages: Sequence[str] = (),
+    all_stages: Probabilities | None = None,
 ) -> pandas.DataFrame:
-    """The reference profile of held-out texts as a data frame; `labels` in the order of the probability columns."""
+    """The reference profile of held-out texts as a data frame.
+
+    Args:
+        texts: the texts, as traffic will send them.
+        true_labels: one a text.
+        predictions: what the model says of them, answered as it will be in serving.
+        labels: in the order of the probability columns.
+        origins: one a text, where live texts were held out.
+        stages: `Classifier.stages`; empty for a model without stages.
+        all_stages: of a cascade, probabilities where every text goes through all stages.
+    """
     import pandas as pd
 
     best = predictions.probabilities.argmax(axis=1)
@@ -47,6 +63,10 @@ def reference_frame(
     }
     if origins is not None:
         columns["origin"] = list(origins)
+    if stages:
+        columns[STAGE] = pd.Categorical.from_codes(predictions.stages.tolist(), list(stages), ordered=True)
+    if all_stages is not None:
+        columns[ALL_STAGES] = [labels[i] for i in all_stages.argmax(axis=1)]
     for position, label in enumerate(labels):
         columns[PROBABILITY_PREFIX + label] = predictions.probabilities[:, position]
     return pd.DataFrame(columns)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from monitoring.champion import MonitoredModel
 from monitoring.labels.weighting import QueueLabels, answered_batches
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
+from stores.predictions.audits import AuditedAnswer, audited_answers
 from stores.predictions.filters import characters_each, fair_length
 from stores.predictions.queue import LabelQueue
 from stores.predictions.texts import MEASURED_CHARACTERS
@@ -59,6 +60,8 @@ class Window:
     """Texts of the window that have more."""
     other_sources: list[SourceCount] = field(default_factory=list)
     """Predictions of the version from sources that are no traffic; they are not looked at."""
+    audits: list[AuditedAnswer] = field(default_factory=list)
+    """Early answers of a cascade that all its stages classified, too."""
 
     @property
     def answers(self) -> list[LabelledPrediction]:
@@ -102,6 +105,9 @@ def read_window(
     )
     outcomes = store.outcomes(since, until, model_name=name, model_version=version, sources=sources)
     times = read_latencies(store, champion, since, until, max_answers=max_texts, sources=sources)
+    audits = audited_answers(
+        store, since, until, size=max_texts, model_name=name, model_version=version, sources=sources
+    )
     others = count_by_source(store, since, until, model_name=name, model_version=version, leave_out=sources)
     # Last, because the service keeps writing: the count is never smaller than the sample.
     of_version = store.count(since, until, model_name=name, model_version=version, sources=sources)
@@ -128,6 +134,7 @@ def read_window(
         characters=characters,
         cut=cut,
         other_sources=others,
+        audits=audits,
     )
 
 

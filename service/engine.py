@@ -7,13 +7,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypedDict, TypeVar
 
 import numpy as np
 
-from classifier import Classifier, Encoded
+from classifier import Classifier, Encoded, PredictionFailed
 from service.api_keys import KeyRing
 from service.errors import (
     ClientDisconnected,
@@ -25,7 +25,8 @@ from service.errors import (
     StoreUnavailable,
     UnknownPrediction,
 )
-from service.inference.batcher import Batcher
+from service.inference.audit import CascadeAudit, CascadeCounts
+from service.inference.batcher import Batcher, IdleTasks
 from service.inference.bundle_check import CheckLimits
 from service.inference.cache import AnswerCache
 from service.inference.challenger import Agreement, AgreementCounter, Shadow, challenger_follower, in_canary
@@ -39,6 +40,7 @@ from service.schemas import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
+from stores.predictions.audits import add_audits
 from stores.predictions.erasure import erase_predictions
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings, private_umask
 from stores.sources import API
@@ -110,6 +112,12 @@ class Engine:
             observe=self.metrics.shadowed,
             dropped=self.metrics.shadow_dropped.inc,
         )
+        self._audit = CascadeAudit(
+            settings.cascade_audit_rate,
+            keep=self._keep_audits,
+            observe=self.metrics.audited,
+            dropped=self.metrics.audits_dropped.inc,
+        )
         self._batcher = Batcher(
             self._log.put,
             batch_tokens=settings.batch_tokens,
@@ -117,7 +125,7 @@ class Engine:
             workers=settings.cores,
             stall_seconds=settings.stall_seconds,
             cache=self._cache,
-            idle_task=self._shadow,
+            idle_task=IdleTasks(self._shadow, self._audit),
             observe=self.metrics.batch,
         )
         self.champion = ChampionFollower(
@@ -214,6 +222,10 @@ class Engine:
         """How often `challenger` gave the same label as the champion."""
         return self._agreement.of((self.model().model_id, challenger.model_id))
 
+    def cascade_counts(self, model: ServedModel) -> CascadeCounts:
+        """What the stages of `model` answered since the process began, and how often audits agreed."""
+        return self._audit.counts(model)
+
     async def classify(
         self,
         request: ClassifyRequest,
@@ -254,7 +266,11 @@ class Engine:
         # Long texts are looked up by the worker thread, which reads the cache again.
         short = sum(map(len, texts)) <= _LOOKED_UP
         job = self._from_cache(model, request, deadline, facts) if short else None
-        if job is None:
+        if job is None and model.classifier.stages:
+            encoded = await self._encode(model, request, deadline, disconnected)
+            job = Job(model, encoded, deadline=deadline, began=started, **facts)
+            self._submit_staged(job)
+        elif job is None:
             self._batcher.reserve(len(texts))
             try:
                 encoded = await self._encode(model, request, deadline, disconnected)
@@ -271,6 +287,9 @@ class Engine:
             raise
         found = ClassifyResult(model, answers, Stages.of(job, tokenise=job.submitted - started))
         self.metrics.answered(found, source)
+        self._audit.count(model, answers)
+        if source in self._traffic and self._audit.offer(model, texts, answers):
+            self._batcher.wake()
         if (
             source in self._traffic
             and model is self.champion.served
@@ -395,8 +414,32 @@ class Engine:
         _refuse_too_long(encoded, request, model)
         job = Job(model, encoded, deadline=deadline, **facts)
         rows = np.stack([item.probabilities for item in known])
-        batch = ComputedBatch(model, job.items, rows, job.submitted, job.submitted, cached=True)
+        stages = np.array([item.stage for item in known])
+        batch = ComputedBatch(
+            model, job.items, rows, job.submitted, job.submitted, cached=True, stages=stages
+        )
         return job if self._log.offer(batch) else None
+
+    def _submit_staged(self, job: Job) -> None:
+        """Queue the texts that no early stage answered for the batcher, and the others for the log.
+
+        Encoding a cascade's texts is most of what its early answers cost, so they are encoded before room is reserved:
+        a full queue refuses only requests with texts that need it.
+        """
+        early = _early_batch(job)
+        rest = [item for item in job.items if early is None or not item.encoded.answered]
+        if rest:
+            self._batcher.reserve(len(rest))
+        if early is not None and not self._log.offer(early):
+            # The log is behind: the batcher's threads wait for it, the event loop may not.
+            try:
+                self._batcher.reserve(len(early.items))
+            except BaseException:
+                self._batcher.release(len(rest))
+                raise
+            rest = job.items
+        if rest:
+            self._batcher.submit(job, rest)
 
     def _keep(
         self,
@@ -427,6 +470,17 @@ class Engine:
             raise PredictionStoreError("the prediction may be in the spool")
         return result
 
+    def _keep_audits(self, labels: Mapping[str, str]) -> None:
+        """Write audits to the store in a thread that no answer waits for; those of spooled predictions are not kept."""
+        if self.sink is not None and not self.sink.is_away:
+            self._writers.submit(self._write_audits, labels)
+
+    def _write_audits(self, labels: Mapping[str, str]) -> None:
+        try:
+            add_audits(open_store(self.sink, self._store), labels)
+        except PredictionStoreError as error:
+            logger.warning("audits_not_kept", extra={"fields": {"audits": len(labels), "reason": str(error)}})
+
     def _erase(self, prediction_id: str, of_key: str | None) -> None:
         store = open_store(self.sink, self._store)
         spooled = self.sink.spooled_rows if self.sink is not None else 0
@@ -441,6 +495,18 @@ class Engine:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise ShuttingDown("the service is shutting down: try another instance, or this one later")
+
+
+def _early_batch(job: Job) -> ComputedBatch | None:
+    """The answers that the early stages of a cascade gave while the job's texts were encoded; None: there are none."""
+    early = [item for item in job.items if item.encoded.answered]
+    if not early:
+        return None
+    try:
+        rows, stages = job.model.classifier.infer_staged([item.encoded for item in early])
+    except PredictionFailed:  # the batcher finds out for which text
+        return None
+    return ComputedBatch(job.model, early, rows, job.submitted, time.monotonic(), stages=stages)
 
 
 def _refuse_too_long(encoded: Sequence[Encoded], request: ClassifyRequest, model: ServedModel) -> None:

@@ -203,6 +203,9 @@ class Prediction(BaseModel):
     scores: list[Score] = Field(description="The highest first; over all labels they sum to 1.")
     tokens: int = Field(ge=0, description="Tokens of the whole text.")
     truncated: bool = Field(description="Whether the model read less than the whole text.")
+    stage: str | None = Field(
+        default=None, description="Stage of the cascade that answered; missing where the model has no stages."
+    )
 
 
 class ModelName(BaseModel):
@@ -256,6 +259,28 @@ class Int8Card(BaseModel):
     accepted: bool = Field(
         description="Whether both are within what the bundle allows; if not, float32 runs."
     )
+
+
+class CascadeAgreement(BaseModel):
+    """Share of audited early answers with the label that all stages give."""
+
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1, description="Lower end of the 95 % interval.")
+    high: float = Field(ge=0, le=1, description="Upper end of it.")
+
+
+class CascadeCard(BaseModel):
+    """A cascade's stages, and what they answered since the process began."""
+
+    stages: list[str] = Field(description="The cheapest first; all but the last answer early.")
+    texts: dict[str, int] = Field(description="Texts by the stage that answered.")
+    early_share: float | None = Field(
+        ge=0, le=1, description="Share of the texts that were answered early; null before the first."
+    )
+    audit_rate: float = Field(ge=0, le=1, description="CASCADE_AUDIT_RATE.")
+    audited: int = Field(ge=0, description="Early answers whose text went through all stages.")
+    agreed: int = Field(ge=0, description="Of those, how many got the same label.")
+    agreement: CascadeAgreement | None = Field(description="Null before the first audit.")
 
 
 class KeysCard(BaseModel):
@@ -317,6 +342,7 @@ class ModelCard(BaseModel):
     challenger: ChallengerCard | None = Field(
         default=None, description="Null unless SHADOW_RATE or CANARY_SHARE is set and there is one."
     )
+    cascade: CascadeCard | None = Field(default=None, description="Null where the model has no stages.")
     keys: KeysCard | None = Field(default=None, description="Null where no key is needed.")
     predictions: PredictionsCard | None = Field(
         default=None, description="Null where LOG_PREDICTIONS is false."

@@ -129,6 +129,11 @@ class ServiceSettings(TrafficSettings):
     """Share of the requests that the `challenger` answers instead, said in `model`; the same `X-Sticky-Key` gets the
     same model every time. Only a challenger with the champion's labels answers."""
 
+    cascade_audit_rate: float = Field(default=0.01, ge=0, le=1)
+    """Where the model is a cascade: share of the texts answered early that go through all its stages too, in time that
+    no request needs. How often the label is the same stands in `/model`, the metrics and the prediction store, where
+    monitoring reads it. Only texts of TRAFFIC_SOURCES are audited."""
+
     drain_seconds: float = Field(default=1.0, ge=0)
     """After SIGTERM, how long new work is answered with 503 and `/readyz` is red before connections close:
     the time a load balancer needs to notice."""

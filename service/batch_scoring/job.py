@@ -53,7 +53,8 @@ def run_job(
         ScoringError: see its subclasses; what was done so far is kept and continued by the next call.
     """
     check_output(job)
-    columns = new_columns(model.classifier.labels, prefix=job.prefix, scores=job.scores)
+    classifier = model.classifier
+    columns = new_columns(classifier.labels, prefix=job.prefix, scores=job.scores, stages=classifier.stages)
     table = Table(job.source, job.target, job.reading, columns)
     with PartsFolder(job.target, _identity(job, model), restart=job.restart) as parts:
         watch(parts.progress, table)

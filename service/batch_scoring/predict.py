@@ -20,9 +20,16 @@ _DIGITS = 6
 UNPREDICTABLE = "the model failed on this text"
 
 
-def new_columns(labels: Sequence[str], *, prefix: str, scores: bool) -> dict[str, type]:
-    """Names and kinds of the columns that scoring adds: what the model says, why it says nothing, each probability."""
+def new_columns(
+    labels: Sequence[str], *, prefix: str, scores: bool, stages: Sequence[str] = ()
+) -> dict[str, type]:
+    """Names and kinds of the columns that scoring adds: what the model says, why it says nothing, each probability.
+
+    Where the model has `stages`, also which one answered.
+    """
     kinds: dict[str, type] = {"label": str, "score": float, "tokens": int, "truncated": bool, "error": str}
+    if stages:
+        kinds |= {"stage": str}
     if scores:
         kinds |= {f"p_{label}": float for label in labels}
     return {prefix + name: kind for name, kind in kinds.items()}
@@ -70,13 +77,14 @@ def answer(
     predicted = iter(classify_each(classifier, [text for text in texts if text is not None]))
     rows: list[tuple[Any, ...]] = []
     counts: dict[str, int] = {}
-    width = len(columns) - 5
+    stages = classifier.stages
+    width = len(columns) - (6 if stages else 5)
     for text, reason in zip(texts, problems, strict=True):
         found, problem = (next(predicted), None) if text is not None else (None, reason)
         if found is None:
             problem = problem or UNPREDICTABLE
             counts[problem] = counts.get(problem, 0) + 1
-            rows.append((None, None, None, None, problem, *[None] * width))
+            rows.append((None, None, None, None, problem, *([None] if stages else []), *[None] * width))
             continue
         probabilities = [round(float(p), _DIGITS) for p in found.probabilities[0]]
         best = int(np.argmax(found.probabilities[0]))
@@ -87,6 +95,7 @@ def answer(
                 found.tokens[0],
                 found.truncated[0],
                 None,
+                *([stages[int(found.stages[0])]] if stages else []),
                 *probabilities[:width],
             )
         )

@@ -188,6 +188,7 @@ def _prediction(answer: Answer, top_k: int | None) -> dict[str, Any]:
         "scores": [{"label": name, "score": value} for name, value in answer.scores[:top_k]],
         "tokens": answer.tokens,
         "truncated": answer.truncated,
+        **({} if answer.stage is None else {"stage": answer.stage}),
     }
 
 
@@ -211,6 +212,7 @@ def _card(model: ServedModel, engine: Engine) -> dict[str, Any]:
         "problem": state.problem,
         "problem_at": _time(state.problem_at),
         "challenger": _challenger_card(engine),
+        "cascade": _cascade_card(model, engine),
         "keys": _keys_card(engine.keys),
         "predictions": _predictions_card(engine),
     }
@@ -236,6 +238,23 @@ def _keys_card(keys: KeyRing) -> dict[str, Any] | None:
     if not keys.required:
         return None
     return {"keys": len(keys), "loaded_at": _time(keys.loaded_at), "problem": keys.problem}
+
+
+def _cascade_card(model: ServedModel, engine: Engine) -> dict[str, Any] | None:
+    stages = model.classifier.stages
+    if not stages:
+        return None
+    counts = engine.cascade_counts(model)
+    agreement = counts.agreement
+    return {
+        "stages": list(stages),
+        "texts": {stage: counts.stages[stage] for stage in stages},
+        "early_share": counts.early_share(stages[-1]),
+        "audit_rate": engine.settings.cascade_audit_rate,
+        "audited": counts.audited,
+        "agreed": counts.agreed,
+        "agreement": agreement and dict(zip(("value", "low", "high"), agreement, strict=True)),
+    }
 
 
 def _challenger_card(engine: Engine) -> dict[str, Any] | None:

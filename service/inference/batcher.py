@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,6 +37,28 @@ class IdleTask(Protocol):
     def step(self) -> None:
         """Do a small piece of it."""
         ...
+
+
+class IdleTasks:
+    """Several idle tasks as one; they take turns."""
+
+    def __init__(self, *tasks: IdleTask) -> None:
+        self._tasks = tasks
+        self._next = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether any has something to do."""
+        return any(task.pending for task in self._tasks)
+
+    def step(self) -> None:
+        """Do a small piece of the next one that has something to do."""
+        for _ in self._tasks:
+            task = self._tasks[self._next]
+            self._next = (self._next + 1) % len(self._tasks)
+            if task.pending:
+                task.step()
+                return
 
 
 @dataclass(slots=True, eq=False)
@@ -153,12 +175,17 @@ class Batcher:
         with self._changed:
             self._reserved -= texts
 
-    def submit(self, job: Job) -> None:
-        """Queue a job in the room that was reserved for it."""
+    def submit(self, job: Job, items: Sequence[Item] | None = None) -> None:
+        """Queue a job in the room that was reserved for it.
+
+        Args:
+            job: the job.
+            items: those of its texts that are computed here; None: all.
+        """
         with self._changed:
-            self._reserved -= len(job.items)
+            self._reserved -= len(job.items if items is None else items)
             self._refuse_when_closed()
-            self._queue.add(job)
+            self._queue.add(job, items)
             self._changed.notify()
 
     def wake(self) -> None:
@@ -254,9 +281,8 @@ class Batcher:
         cached = [(item, answer) for item, answer in found if answer is not None]
         if cached:
             rows = np.stack([answer.probabilities for _, answer in cached])
-            self._deliver_batch(
-                ComputedBatch(model, [item for item, _ in cached], rows, taken, time.monotonic())
-            )
+            items_of, stages = [item for item, _ in cached], np.array([answer.stage for _, answer in cached])
+            self._deliver_batch(ComputedBatch(model, items_of, rows, taken, time.monotonic(), stages=stages))
         return [item for item, answer in found if answer is None]
 
     def _compute(self, items: list[Item], taken: float, *, exclusive: bool) -> None:
@@ -264,7 +290,9 @@ class Batcher:
         model = items[0].job.model
         started = time.monotonic()
         try:
-            rows = model.classifier.infer([item.encoded for item in items], exclusive=exclusive)
+            rows, stages = model.classifier.infer_staged(
+                [item.encoded for item in items], exclusive=exclusive
+            )
         except PredictionFailed as error:
             if len(items) == 1:
                 for item in (items[0], *self._in_flight.finish(items)[0]):
@@ -277,14 +305,16 @@ class Batcher:
         computed = time.monotonic()
         costs = [item.cost for item in items]
         self._observe(len(items), sum(costs), max(costs) * len(items), computed - started)
-        for item, row in zip(items, rows, strict=True):
-            cached = CachedAnswer(row.copy(), item.encoded.tokens, item.encoded.truncated)
+        for item, row, stage in zip(items, rows, stages, strict=True):
+            cached = CachedAnswer(row.copy(), item.encoded.tokens, item.encoded.truncated, int(stage))
             self._cache.put(model.model_id, item.encoded.text, cached)
         answered, places = list(items), list(range(len(items)))
         for place, followers in enumerate(self._in_flight.finish(items)):
             answered += followers
             places += [place] * len(followers)
-        self._deliver_batch(ComputedBatch(model, answered, rows[places], taken, computed))
+        self._deliver_batch(
+            ComputedBatch(model, answered, rows[places], taken, computed, stages=stages[places])
+        )
 
     def _deliver_batch(self, batch: ComputedBatch) -> None:
         try:

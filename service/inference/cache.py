@@ -22,6 +22,8 @@ class CachedAnswer:
     """(labels,)"""
     tokens: int
     truncated: bool
+    stage: int = 0
+    """Index of the stage of a cascade that answered."""
 
 
 class AnswerCache:

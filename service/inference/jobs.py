@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from classifier import Classifier, Encoded
 from classifier.int8 import Int8Agreement
 from classifier.runtime import Probabilities
@@ -41,6 +44,8 @@ class Answer:
     """All labels with their probabilities, the highest first."""
     tokens: int
     truncated: bool
+    stage: str | None = None
+    """Stage of the cascade that answered; None: the model has no stages."""
 
 
 class Job:
@@ -148,6 +153,15 @@ class ComputedBatch:
     """`time.monotonic()` when the model was done with it."""
     cached: bool = False
     """Whether every answer was cached when the request arrived, so that nothing was queued or computed."""
+    stages: NDArray[np.int64] | None = None
+    """(len(items),) index of the stage that answered each text; None: the first, or a model without stages."""
+
+    def stage(self, row: int) -> str | None:
+        """Name of the stage that answered the text in `row`; None: the model has no stages."""
+        names = self.model.classifier.stages
+        if not names:
+            return None
+        return names[0 if self.stages is None else int(self.stages[row])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -470,7 +470,7 @@ def _advice(error: StoreError) -> str:
 def _warm_up(classifier: Classifier, batch_tokens: int) -> None:
     """Run one text and one full batch, so that first allocations do not delay the first request."""
     texts, _, _ = read_golden(classifier.folder)
-    encoded = classifier.encode(texts[:1])
+    encoded = classifier.encode(texts[:1], all_stages=True)
     classifier.infer(encoded)
     fitting = max(1, min(64, batch_tokens // encoded[0].cost))
     for exclusive in (True, False):

@@ -19,7 +19,7 @@ from stores.predictions import Prediction, new_prediction_id
 
 logger = logging.getLogger(__name__)
 
-_MAX_QUEUED = 8
+_MAX_QUEUED = 64
 """Computed batches that may wait for the store; past it the batcher blocks, so that memory stays bounded."""
 _DECIMALS = 6
 
@@ -155,8 +155,9 @@ def _answers(batch: ComputedBatch) -> list[Answer]:
             [(labels[column], float(row[column])) for column in order],
             item.encoded.tokens,
             item.encoded.truncated,
+            batch.stage(place),
         )
-        for item, row, order in zip(batch.items, values, orders, strict=True)
+        for place, (item, row, order) in enumerate(zip(batch.items, values, orders, strict=True))
     ]
 
 
@@ -181,6 +182,7 @@ def _rows(batch: ComputedBatch, answers: list[Answer]) -> Iterator[Prediction]:
             key_name=item.job.key_name,
             id=answer.id,
             seconds=_seconds(batch, item),
+            stage=answer.stage,
         )
 
 

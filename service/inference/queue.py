@@ -34,17 +34,18 @@ class LengthBucketedQueue:
     def __len__(self) -> int:
         return len(self._by_cost)
 
-    def add(self, job: Job) -> None:
-        """Queue all texts of a job."""
+    def add(self, job: Job, items: Sequence[Item] | None = None) -> None:
+        """Queue `items` of a job, at least one; None: all its texts."""
+        items = job.items if items is None else items
         self._numbered += 1
         job.turn = self._numbered
         self._turns.append(job)
-        self._left[job] = {item.position for item in job.items}
-        if len(job.items) > 16:  # sorting once is cheaper than many insertions
-            self._by_cost.extend((_key(item), item) for item in job.items)
+        self._left[job] = {item.position for item in items}
+        if len(items) > 16:  # sorting once is cheaper than many insertions
+            self._by_cost.extend((_key(item), item) for item in items)
             self._by_cost.sort(key=_first)
         else:
-            for item in job.items:
+            for item in items:
                 insort(self._by_cost, (_key(item), item), key=_first)
 
     def take(self, budget: int) -> list[Item]:

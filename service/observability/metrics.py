@@ -7,6 +7,7 @@ fill the memory. These have the same names and labels, and only the known routes
 from __future__ import annotations
 
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, Collection, Sequence
 from typing import get_args
 
@@ -153,6 +154,29 @@ class Metrics:
             "Texts that the challenger should have classified too, had there been time.",
             registry=registry,
         )
+        self._of_stage = Counter(
+            "champion_cascade_texts_total",
+            "Texts answered by a cascade, by the stage that answered.",
+            ("version", "stage"),
+            registry=registry,
+        )
+        self._early = Counter(
+            "champion_cascade_early_texts_total",
+            "Texts that a stage of a cascade before the last one answered.",
+            ("version",),
+            registry=registry,
+        )
+        self._audited = Counter(
+            "champion_cascade_audited_total",
+            "Early answers of a cascade whose text went through all stages, by whether the label was the same.",
+            ("version", "agreed"),
+            registry=registry,
+        )
+        self.audits_dropped = Counter(
+            "champion_cascade_audit_dropped_total",
+            "Early answers that should have been audited, had there been time.",
+            registry=registry,
+        )
         self.inflight_bytes = Gauge(
             "champion_inflight_bytes",
             "Bytes of the bodies of requests that are being answered, as MAX_INFLIGHT_BYTES bounds them.",
@@ -222,8 +246,21 @@ class Metrics:
         self._texts_of_source.labels(known).inc(len(result.answers))
         for answer in result.answers:
             self._texts.labels(result.model.version, answer.scores[0][0]).inc()
+        if names := result.model.classifier.stages:
+            self._answered_by_stages(result, names)
         for stage, seconds in result.stages.as_dict().items():
             self._stage_seconds.labels(stage).observe(seconds)
+
+    def _answered_by_stages(self, result: ClassifyResult, names: Sequence[str]) -> None:
+        version, counts = result.model.version, Counts(answer.stage or names[0] for answer in result.answers)
+        for stage, texts in counts.items():
+            self._of_stage.labels(version, stage).inc(texts)
+        self._early.labels(version).inc(len(result.answers) - counts[names[-1]])
+
+    def audited(self, model: ServedModel, texts: int, agreed: int) -> None:
+        """Count early answers that went through all stages of a cascade."""
+        self._audited.labels(model.version, "true").inc(agreed)
+        self._audited.labels(model.version, "false").inc(texts - agreed)
 
     def cache_hits(self, texts: int) -> None:
         """Count texts that were answered from the cache."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import func
 
-from stores.predictions.schema import KEY_NAME_LENGTH, REQUEST_ID_LENGTH, predictions
+from stores.predictions.schema import KEY_NAME_LENGTH, REQUEST_ID_LENGTH, STAGE_LENGTH, predictions
 from stores.predictions.texts import storable
 from stores.sources import API
 
@@ -58,6 +58,8 @@ class Prediction:
     """Hash by which the text is found for an erasure; None: it is not kept."""
     features: Mapping[str, float] | None = None
     """What monitoring measures of a text that is not stored; None: measure the text."""
+    stage: str | None = None
+    """Stage of the cascade that answered; None: the model has no stages, or an older release wrote it."""
 
 
 _FIELDS = tuple(column.name for column in fields(Prediction))
@@ -69,6 +71,8 @@ class LabelledPrediction(Prediction):
 
     true_label: str | None = None
     labelled_at: float | None = None
+    audited_label: str | None = None
+    """Label that all stages of the cascade give, where an early answer was audited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +97,6 @@ def columns_of(row: Prediction) -> dict[str, Any]:
         values["request_id"] = storable(row.request_id)[:REQUEST_ID_LENGTH]
     if row.key_name is not None:
         values["key_name"] = storable(row.key_name)[:KEY_NAME_LENGTH]
+    if row.stage is not None:
+        values["stage"] = storable(row.stage)[:STAGE_LENGTH]
     return values

@@ -20,6 +20,7 @@ from sqlalchemy import (
 metadata = MetaData()
 REQUEST_ID_LENGTH = 64
 KEY_NAME_LENGTH = 64
+STAGE_LENGTH = 64
 
 # Times are seconds since the epoch, UTC, as floats: one type that SQLite and PostgreSQL keep alike.
 
@@ -45,6 +46,8 @@ predictions = Table(
     Column("text_form", String(16)),  # full, redacted, hash or none; NULL: full, written by an older release
     Column("text_hash", String(64)),  # finds the text for an erasure; NULL: not kept
     Column("features", JSON(none_as_null=True)),  # what monitoring measures of a text that is not stored
+    Column("stage", String(STAGE_LENGTH)),  # stage of the cascade that answered; NULL: a model without stages
+    Column("audited_label", String(256)),  # what the whole cascade says of an early answer; NULL: not audited
     Index("ix_predictions_created_at", "created_at"),
     # Windows are of one model and some sources; mostly of one version, and the others are few.
     Index("ix_predictions_model", "model_name", "source", "created_at", "model_version"),

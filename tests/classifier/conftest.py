@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from classifier import Classifier, Description, seal_bundle
 from classifier.runtimes.sklearn import save_skops
 from tests.support.bundles import TOPICS, bbc_part, sealed_tfidf_bundle
-from tests.support.cascades import sealed_cascade_bundle, sealed_linear_bundle
+from tests.support.network_cascades import sealed_cascade_bundle, sealed_linear_bundle
 from tests.support.networks import sealed_network_bundle
 
 KEY = "a signing key"

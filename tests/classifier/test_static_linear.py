@@ -12,7 +12,7 @@ from classifier import BundleDamaged, BundleError, BundleIncomplete, Classifier
 from classifier.runtime import Encoded
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, StaticLinearModel, TermBlock, Terms
 from tests.support.bundles import bbc_part
-from tests.support.cascades import fitted_on_bbc, sealed_linear_bundle
+from tests.support.network_cascades import fitted_on_bbc, sealed_linear_bundle
 
 TEXTS = [
     "Shares fell in London.",

@@ -10,6 +10,7 @@ import pytest
 from classifier import Classifier
 from stores.registry import ModelRegistry
 from tests.support.bundles import registered, sealed_tfidf_bundle
+from tests.support.cascades import sealed_cascade
 from tests.support.engines import tracking_in
 from tests.support.servers import Server, serving
 
@@ -42,6 +43,14 @@ def second_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of another one, which gives other probabilities."""
     folder = tmp_path_factory.mktemp("bundles") / "news-second"
     sealed_tfidf_bundle(folder, strength=1.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cascade_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a cascade."""
+    folder = tmp_path_factory.mktemp("bundles") / "news-cascade"
+    sealed_cascade(folder)
     return folder
 
 

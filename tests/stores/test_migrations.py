@@ -34,7 +34,7 @@ def test_down_and_up_again(store: PredictionStore) -> None:
     assert "predictions" in inspect(store.engine).get_table_names()
 
 
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
 def test_rows_of_every_older_release_stay(store: PredictionStore, version: str) -> None:
     with store.engine.connect().execution_options(write=True) as connection, connection.begin():
         command.downgrade(alembic_config(connection), version)
@@ -48,6 +48,7 @@ def test_rows_of_every_older_release_stay(store: PredictionStore, version: str) 
     row = store.get("a")
     assert row is not None
     assert (row.text, row.key_name, row.text_form, row.text_hash, row.features) == ("Old.",) + (None,) * 4
+    assert (row.stage, row.audited_label) == (None, None)
     with store.reading() as connection:
         keys = connection.execute(text("SELECT value FROM secrets WHERE name = 'text_hash'")).scalars().all()
     assert [len(key) for key in keys] == [64]

@@ -1,102 +1,97 @@
-"""Bundles of the kinds `static_linear` and `cascade` for tests, without training a network."""
+"""A real cascade for tests: a linear stage that reads a few topics' words, and a pipeline for what it is unsure of."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from tokenizers import Tokenizer
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from classifier import Classifier, Description, seal_bundle
 from classifier.reference import reference_frame, write_reference
-from classifier.runtimes.cascade import STAGES_FOLDER, CascadeDescription, StageDescription
-from classifier.runtimes.onnx import TOKENIZER_FILE
-from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms, TokenBlock
+from classifier.runtimes.cascade import CascadeDescription, StageDescription
+from classifier.runtimes.sklearn import save_skops
+from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms
 from tests.support.bundles import TOPICS, bbc_part
-from tests.support.networks import MAX_LENGTH
 
-NGRAMS = 2
+_NEVER = -10.0
+"""Logit of a label that the linear stage never saw."""
+FIRST, LAST = "static_linear", "tfidf_logreg"
+STAGES = (FIRST, LAST)
 
-
-def fitted_on_bbc() -> tuple[TfidfVectorizer, LogisticRegression]:
-    """TF-IDF and logistic regression that learned from part 0 of BBC News."""
-    texts, topics = bbc_part(0)
-    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2, ngram_range=(1, NGRAMS), stop_words="english")
-    regression = LogisticRegression(C=10.0, max_iter=1000)
-    regression.fit(vectorizer.fit_transform(texts), topics)
-    assert tuple(regression.classes_) == TOPICS
-    return vectorizer, regression
+EARLY = "The striker scored twice in the cup final, and the coach praised the players of the team."
+"""A text that the linear stage is sure of: sports."""
+LATE = "The minister said on Tuesday that he would think about it."
+"""A text that it is unsure of."""
 
 
-def write_linear(folder: Path, *, tokenizer: Path | None = None) -> Description:
-    """Write `linear.npz` and `classifier.json`; with a `tokenizer.json`, random static vectors that weigh little."""
-    vectorizer, regression = fitted_on_bbc()
-    terms = Terms(ngram_max=NGRAMS, stop_words=tuple(sorted(vectorizer.get_stop_words())))
-    block = TermBlock(
-        terms,
-        tuple(vectorizer.get_feature_names_out()),
-        vectorizer.idf_.astype(np.float32),
-        regression.coef_.T.astype(np.float32),
-    )
-    tokens = None
-    if tokenizer is not None:
-        rng = np.random.default_rng(0)
-        size = Tokenizer.from_file(str(tokenizer)).get_vocab_size()
-        tokens = TokenBlock(
-            rng.normal(size=(size, 8)).astype(np.float16),
-            rng.normal(0, 0.1, (8, len(TOPICS))).astype(np.float32),
-        )
-        shutil.copy2(tokenizer, folder / TOKENIZER_FILE)
-    LinearModel((block,), regression.intercept_.astype(np.float32), tokens).save(folder / LINEAR_FILE)
-    description = Description(
-        kind="static_linear", model_file=LINEAR_FILE, labels=TOPICS, candidate="static_linear"
-    )
-    description.write(folder)
-    return description
-
-
-def sealed_linear_bundle(folder: Path, *, tokenizer: Path | None = None) -> Classifier:
-    """A sealed `static_linear` bundle."""
-    folder.mkdir(parents=True)
-    description = write_linear(folder, tokenizer=tokenizer)
-    return seal_bundle(folder, description, golden_texts=bbc_part(1)[0][:3], data={})
-
-
-def sealed_cascade_bundle(
-    folder: Path, network: Path, *, threshold: float | None = 0.6, reference: bool = False
+def sealed_cascade(
+    folder: Path, *, threshold: float = 0.6, unseen: str | None = None, sureness: float = 1.0
 ) -> Classifier:
-    """A sealed cascade of a linear stage and the network of the bundle `network`.
+    """A cascade of a linear stage without scikit-learn and a pipeline, with part 1 of BBC News as its reference.
 
-    With `reference`, part 1 of BBC News is its reference profile. At the default `threshold` the linear stage answers
-    most articles; None: none.
+    Args:
+        folder: made by this call.
+        threshold: probability from which the linear stage answers, for every label.
+        unseen: topic of which neither the linear stage nor the reference has any text.
+        sureness: factor of the linear stage's logits.
     """
-    stage = folder / STAGES_FOLDER / "static_linear"
-    stage.mkdir(parents=True)
-    write_linear(stage, tokenizer=network / TOKENIZER_FILE)
-    for path in network.iterdir():
-        if path.name in {"model.onnx", "model.int8.onnx", TOKENIZER_FILE}:
-            shutil.copy2(path, folder / path.name)
+    first = folder / "stages" / FIRST
+    first.mkdir(parents=True)
+    texts, topics = bbc_part(0)
+    pipeline = make_pipeline(
+        TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english"),
+        LogisticRegression(C=10.0, max_iter=1000),
+    )
+    pipeline.fit(*_without(unseen, texts, topics))
+    _linear(pipeline, sureness).save(first / LINEAR_FILE)
+    Description(kind="static_linear", model_file=LINEAR_FILE, labels=TOPICS).write(first)
+    second = make_pipeline(
+        TfidfVectorizer(min_df=2, max_features=4000), LogisticRegression(C=30.0, max_iter=1000)
+    )
+    second.fit(texts, topics)
+    save_skops(second, folder / "pipeline.skops")
     CascadeDescription(
         stages=(
             StageDescription(
-                name="static_linear",
-                kind="static_linear",
-                weights=(1.0,),
-                thresholds=(threshold,) * len(TOPICS),
+                name=FIRST, kind="static_linear", weights=(1.0,), thresholds=(threshold,) * len(TOPICS)
             ),
-            StageDescription(name="minilm", kind="onnx", weights=(0.9, 0.1)),
-        ),
-        calibration={"max_accuracy_loss": 0.005, "confidence": 0.95, "agreement": 0.99},
+            StageDescription(name=LAST, kind="sklearn", weights=(0.2, 0.8)),
+        )
     ).write(folder)
-    description = Description(
-        kind="cascade", model_file="model.onnx", labels=TOPICS, max_length=MAX_LENGTH, candidate="cascade"
+    description = Description(kind="cascade", model_file="pipeline.skops", labels=TOPICS, candidate="cascade")
+    description.write(folder)
+    held_out, true_labels = _without(unseen, *bbc_part(1))
+    unsealed = Classifier.load(folder, verify=False)
+    frame = reference_frame(
+        held_out,
+        true_labels,
+        unsealed.classify(held_out),
+        unsealed.labels,
+        stages=unsealed.stages,
+        all_stages=unsealed.predict(held_out, all_stages=True),
     )
-    texts, topics = bbc_part(1)
-    if reference:
-        description.write(folder)
-        unsealed = Classifier.load(folder, verify=False)
-        write_reference(folder, reference_frame(texts, topics, unsealed.classify(texts), TOPICS))
-    return seal_bundle(folder, description, golden_texts=texts[:3], int8_texts=texts[:8], data={})
+    write_reference(folder, frame)
+    return seal_bundle(folder, description, golden_texts=held_out[:5], data={"source": "bbc-news"})
+
+
+def _linear(pipeline: Pipeline, sureness: float) -> LinearModel:
+    """The arrays of a pipeline of `TfidfVectorizer` and `LogisticRegression`."""
+    vectorizer, regression = (step for _, step in pipeline.steps)
+    terms = Terms(stop_words=tuple(sorted(vectorizer.get_stop_words())))
+    vocabulary = tuple(vectorizer.get_feature_names_out())
+    weights = np.zeros((len(vocabulary), len(TOPICS)), dtype=np.float32)
+    intercept = np.full(len(TOPICS), _NEVER, dtype=np.float32)
+    columns = [TOPICS.index(topic) for topic in regression.classes_]
+    weights[:, columns] = sureness * regression.coef_.T
+    intercept[columns] = sureness * regression.intercept_
+    return LinearModel(
+        (TermBlock(terms, vocabulary, vectorizer.idf_.astype(np.float32), weights),), intercept
+    )
+
+
+def _without(unseen: str | None, texts: list[str], topics: list[str]) -> tuple[list[str], list[str]]:
+    kept = [place for place, topic in enumerate(topics) if topic != unseen]
+    return [texts[place] for place in kept], [topics[place] for place in kept]

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from classifier import Classifier, Encoded, PredictionFailed
 from classifier.runtime import Probabilities
@@ -37,7 +39,11 @@ class Trained(Classifier):
         self.batches: list[list[str]] = []
         self.exclusive: list[bool] = []
 
-    def infer(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Probabilities:
+    def infer_staged(
+        self, batch: Sequence[Encoded], *, exclusive: bool = True
+    ) -> tuple[Probabilities, NDArray[np.int64]]:
+        if all(item.answered for item in batch):  # nothing is computed that could be held back
+            return super().infer_staged(batch, exclusive=exclusive)
         texts = [item.text for item in batch]
         self.batches.append(texts)
         self.exclusive.append(exclusive)
@@ -47,7 +53,7 @@ class Trained(Classifier):
             raise SystemExit("as a crash inside a native library's callback would")
         if POISON in texts:
             raise PredictionFailed("the runtime refused the batch")
-        return super().infer(batch, exclusive=exclusive)
+        return super().infer_staged(batch, exclusive=exclusive)
 
 
 def tracking_in(var_dir: Path) -> TrackingSettings:

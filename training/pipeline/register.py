@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,14 @@ def refitted_registration(registration: str) -> str:
     return f"{registration}-refitted"
 
 
+def _stages_of(bundle: Path, texts: Sequence[str]) -> dict[str, Any]:
+    """What the reference profile says of a cascade's stages; empty for every other model."""
+    classifier = Classifier.load(bundle, verify=False)
+    if not classifier.stages:
+        return {}
+    return {"stages": classifier.stages, "all_stages": classifier.predict(texts, all_stages=True)}
+
+
 def register(
     experiment: Experiment,
     winner: CandidateResult,
@@ -134,6 +142,7 @@ def register(
         winner.test_predictions,
         winner.description.labels,
         origins=splits.test.origins if splits.test.live else None,
+        **_stages_of(bundle, splits.test.originals),
     )
     write_reference(bundle, frame)
     write_bundle_report(bundle, outcome.report, experiment, winner, decision)

@@ -92,7 +92,7 @@ function showAnswer({ model, predictions: [prediction] }, milliseconds) {
   const alias = model.alias ? ` (${model.alias})` : "";
   $("answered-by").textContent =
     `${model.name} version ${model.version}${alias} answered in ${milliseconds.toFixed(0)} ms; ` +
-    `${prediction.tokens} tokens.`;
+    `${prediction.tokens} tokens${prediction.stage ? `, stage ${prediction.stage}` : ""}.`;
   const others = prediction.scores.map(({ label }) => label).filter((label) => label !== prediction.label).sort();
   const unchosen = new Option("Choose a label", "", true, true);
   unchosen.disabled = true;
@@ -162,6 +162,7 @@ async function showModel() {
       ["Candidate", card.candidate],
       ["Labels", listed(card.labels)],
       ["Reads", card.max_length ? `${card.max_length} tokens` : "the whole text"],
+      ...(card.cascade ? [["Stages", stagesOf(card.cascade)]] : []),
       ["Loaded", new Date(card.loaded_at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })],
     ]);
     const figures = figuresOf(card.metrics);
@@ -172,6 +173,12 @@ async function showModel() {
     $("no-model").textContent = error instanceof Refused ? error.message : "The service does not answer.";
     setTimeout(showModel, 5000);
   }
+}
+
+// The stages of a cascade, with the share that was answered early and the agreement of audits, where they are known.
+function stagesOf({ stages, early_share, agreement }) {
+  const early = early_share === null ? "" : `; ${percent(early_share)} answered early`;
+  return `${stages.join(", ")}${early}${agreement ? `, ${percent(agreement.value)} of audits agree` : ""}`;
 }
 
 // Those of the version's figures that a person can use: [name, value, interval or the like].

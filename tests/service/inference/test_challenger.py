@@ -179,7 +179,7 @@ def test_a_challenger_that_cannot_be_loaded_or_breaks_harms_nobody(bundle, tmp_p
                 poison = await client.post("/classify", json={"text": "fine for the champion"})
                 assert poison.status_code == 200
                 await until(lambda: broken.batches)
-                broken.infer = None  # type: ignore[assignment,method-assign]
+                broken.infer_staged = None  # type: ignore[assignment,method-assign]
                 for text in TEXTS[:5]:
                     assert (await client.post("/classify", json={"text": text})).status_code == 200
                 await until(lambda: not engine._shadow.pending)

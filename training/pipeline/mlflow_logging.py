@@ -10,31 +10,12 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from stores.registry import ModelRegistry
-from training.data import LoadedData, Splits
-from training.data.checks.findings import Findings
+from training.data import Splits
 from training.experiment.schema import Experiment
 from training.models.result import TrainingContext
-from training.pipeline.preflight import check_experiment_data
 
 RECORDS = "training"
 """Folder of a report, and of a candidate's artifacts, for what is kept of trainings."""
-
-
-def log_data(loaded: LoadedData, splits: Splits, experiment: Experiment, report: Path) -> Findings:
-    """The data as MLflow data sets, figures and a page with pictures, and what its checks found.
-
-    Raises:
-        DataRefused: a finding has severity `error`, so nothing is trained; the page is in MLflow.
-    """
-    log_inputs(splits, experiment)
-    mlflow.log_dict(splits.report.as_dict(), "data.json")
-    findings = check_experiment_data(experiment, loaded, splits, report / "data")
-    mlflow.log_dict(findings.as_dict(), "data_checks.json")
-    mlflow.log_metrics(findings.metrics())
-    if findings.worst() == "error":
-        log_report(report)
-    findings.stop_if_grave()
-    return findings
 
 
 def log_inputs(splits: Splits, experiment: Experiment) -> None:

@@ -13,16 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from stores.registry import RegisteredModel
-from training.data import Splits
 from training.evaluation import pareto
-from training.evaluation.candidate import CandidateResult, difference
+from training.evaluation.candidate import CandidateResult
 from training.evaluation.error_report import FOLDER as ERRORS
 from training.experiment.rerun import EXPERIMENT_FILE, RERUN_FILE, rerun_yaml, resolved_yaml
 from training.experiment.schema import Experiment
 from training.gate.decision import Decision
 from training.reporting import plots
 from training.reporting.comparison_plots import draw_comparison
-from training.reporting.conclusion import conclude
 from training.reporting.model_card import CARD
 from training.reporting.style import mark
 
@@ -92,41 +90,6 @@ def how_to_promote(version: RegisteredModel, decision: Decision) -> str:
         f"`python -m training promote {version.version} --model {version.name}{force}` makes it champion; to keep the "
         "two apart, train it under another name (MODEL_NAME, or `model_name` in the experiment)."
     )
-
-
-def baseline_sentences(
-    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: CandidateResult, splits: Splits
-) -> list[str]:
-    """A sentence for each baseline that the winner is not shown to beat on the test part."""
-    sentences = []
-    for item in evaluated:
-        if item.name == winner.name or not experiment.candidates[item.name].baseline:
-            continue
-        gain = difference(winner, item, splits, experiment.gate, seed=experiment.seed)
-        if gain.low > 0:
-            continue
-        relation = "better than" if gain.high < 0 else "as good as"
-        sentences.append(
-            f"The baseline {item.name} is {relation} {winner.name} here: the winner's macro-F1 differs by "
-            f"{gain.value:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), and the baseline takes "
-            f"{item.megabytes:.1f} MB and {item.milliseconds:.1f} ms per text against {winner.megabytes:.1f} MB and "
-            f"{winner.milliseconds:.1f} ms."
-        )
-    return sentences
-
-
-def write_conclusion(
-    folder: Path,
-    experiment: Experiment,
-    evaluated: Sequence[CandidateResult],
-    winner: CandidateResult,
-    splits: Splits,
-) -> str:
-    """Write `conclusion.md`, and return it; neither where there is nothing to compare."""
-    text = conclude(experiment, evaluated, winner, splits)
-    if text:
-        (folder / "conclusion.md").write_text(text, encoding="utf-8")
-    return text
 
 
 def write_run_report(

@@ -14,10 +14,12 @@ from rich.progress import Progress
 
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
-from training.data import Splits, load_data, split_data
+from training.data import load_data, split_data
 from training.errors import ExperimentInvalid, TrainingError
 from training.experiment.schema import Experiment
 from training.logs import training_progress
+from training.pipeline.candidate_run import format_failure
+from training.pipeline.observers import Run
 from training.search.report import write_search_report
 from training.search.trials import best_candidates, done, search
 from training.settings import TrainingSettings
@@ -25,29 +27,22 @@ from training.settings import TrainingSettings
 log = logging.getLogger(__name__)
 
 
-def run_search_phase(
-    experiment: Experiment,
-    splits: Splits,
-    registry: ModelRegistry,
-    scratch: Path,
-    report: Path,
-    progress: Progress,
-    failed: dict[str, str],
-    *,
-    parent_run: str,
-) -> tuple[Experiment, optuna.Study | None]:
-    """Search, report to `report`, and return `experiment` with the candidates that were found, and the study.
+def run_search_phase(run: Run, progress: Progress) -> tuple[Experiment, optuna.Study | None]:
+    """Search, write the report, and return the run's experiment with the candidates that were found, and the study.
 
-    A search that fails is noted in `failed`, as a candidate is, and does not affect the results of the others.
+    A search that fails is noted in the run's outcome, as a candidate is, and does not affect the results of the others.
     """
+    experiment, outcome = run.experiment, run.outcome
     study = None
     try:
-        study = search(experiment, splits, registry, scratch, progress, parent_run=parent_run)
-        for item in write_search_report(study, experiment, report):
+        study = search(
+            experiment, run.splits, run.registry, run.folder.scratch, progress, parent_run=outcome.run_id
+        )
+        for item in write_search_report(study, experiment, outcome.report / "search"):
             progress.console.print(item, markup=False, highlight=False)
         return experiment.with_found(best_candidates(experiment, study)), study
     except TrainingError as error:
-        failed["search"] = f"{type(error).__name__}: {error}"
+        outcome.failed["search"] = format_failure(error)
         log.exception("search_failed")
         progress.console.print(f"[red]the search failed:[/] {escape(str(error))}", highlight=False)
         return experiment, study

@@ -187,15 +187,15 @@ def write_search_report(study: optuna.Study, experiment: Experiment, folder: Pat
     return shown
 
 
-def write_balance(
+def draw_balance(
     experiment: Experiment,
     evaluated: Sequence[CandidateResult],
     winner: str | None,
     study: optuna.Study | None,
     path: Path,
-) -> Table:
-    """Draw precision against recall of every candidate on the validation part; returns them as a table, best first."""
-    ranked = sorted(evaluated, key=lambda item: -item.validation.macro_f1.value)
+) -> None:
+    """Draw precision against recall of every candidate, and of the trials of a search, on the validation part."""
+    ranked = _ranked(evaluated)
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if study else []
     precision_recall(
         [
@@ -212,6 +212,10 @@ def write_balance(
         path,
         title=f"{experiment.name}: {ranked[0].validation.texts:,} validation texts",
     )
+
+
+def balance_table(experiment: Experiment, evaluated: Sequence[CandidateResult], winner: str | None) -> Table:
+    """Precision and recall of every candidate on the validation part, best first."""
     table = Table(
         title="Precision and recall on the validation part, which chooses",
         title_justify="left", box=SIMPLE_HEAD, collapse_padding=True,
@@ -220,7 +224,7 @@ def write_balance(
     table.add_column("phase", no_wrap=True)
     for heading in ("precision", "recall", "F1", "interval"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for item in ranked:
+    for item in _ranked(evaluated):
         scores = item.validation
         table.add_row(
             item.name,
@@ -232,6 +236,10 @@ def write_balance(
             style="bold" if item.name == winner else None,
         )
     return table
+
+
+def _ranked(evaluated: Sequence[CandidateResult]) -> list[CandidateResult]:
+    return sorted(evaluated, key=lambda item: -item.validation.macro_f1.value)
 
 
 def _best_table(study: optuna.Study, title: str) -> Table:

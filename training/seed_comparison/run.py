@@ -18,11 +18,12 @@ from training.data import Splits, load_data, split_data
 from training.distillation.teacher import pinned_teachers
 from training.errors import NoCandidateLeft
 from training.logs import training_progress
-from training.models.fingerprint import training_inputs
-from training.pipeline.resume import working_folder
+from training.pipeline.candidate_run import format_failure
+from training.pipeline.observers import ConsoleObserver, LogObserver, MlflowObserver, Observers
+from training.pipeline.resume import training_context, working_folder
 from training.seed_comparison.report import ranking_table, write_report
 from training.seed_comparison.statistics import Ranking, rankings
-from training.seed_comparison.trial import Plan, Trial, find_trial, run_trial, trial_key
+from training.seed_comparison.trial import Plan, Trial, find_trial, run_trial
 from training.settings import TrainingSettings
 
 
@@ -51,6 +52,7 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
         StoreError: MLflow does not answer.
     """
     console = console or Console()
+    observers = Observers(LogObserver(), MlflowObserver(), ConsoleObserver(console))
     registry = ModelRegistry(TrackingSettings())
     plan = replace(plan, experiment=pinned_teachers(plan.experiment, registry))
     experiment, reference = plan.experiment, plan.reference
@@ -75,23 +77,19 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
             for seed, name in plan.trials():
                 config = experiment.candidates[name]
                 splits = split(seed) if plan.resplit else first
-                inputs = training_inputs(config, {}, splits, seed, registry)
-                key = trial_key(config, splits, seed, inputs)
-                done = find_trial(registry, experiment.name, name, key, seed)
+                context = training_context(
+                    f"{name}, seed {seed}", config, splits, seed, scratch, registry, progress
+                )
+                done = find_trial(registry, experiment.name, name, context.identity, seed)
                 if done is not None:
                     comparison.found += 1
                     trials.append(done)
                     continue
-                folder = scratch / f"{name}-{seed}-{key[:12]}"
                 try:
-                    trial = run_trial(
-                        registry, experiment.name, name, config, splits, seed, folder, progress, inputs
-                    )
+                    trial = run_trial(experiment.name, name, config, splits, context, observers)
                 except Exception as error:  # one candidate's failure must not lose the others' hours
-                    comparison.failed[f"{name}, seed {seed}"] = f"{type(error).__name__}: {error}"
-                    console.print(
-                        f"[red]{name}, seed {seed} failed:[/] {escape(str(error))}", highlight=False
-                    )
+                    comparison.failed[context.name] = format_failure(error)
+                    console.print(f"[red]{context.name} failed:[/] {escape(str(error))}", highlight=False)
                     continue
                 comparison.trained += 1
                 trials.append(trial)

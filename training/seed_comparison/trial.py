@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 import numpy as np
-from rich.progress import Progress
 
 from classifier import Classifier
-from stores.names import tag_value
 from stores.registry import ModelRegistry
 from training.data import Part, Splits
-from training.errors import ExperimentInvalid, NotFinite
+from training.errors import ExperimentInvalid
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
 from training.experiment.schema import Experiment
 from training.models.config import Candidate
-from training.models.fingerprint import training_identity
-from training.models.registry import train_candidate
 from training.models.result import Trained, TrainingContext
-from training.pipeline.resume import load_trained, save_trained
-from training.settings import TrainingSettings
+from training.pipeline.candidate_run import candidate_run, train_or_resume
+from training.pipeline.observers import RunObserver
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,6 @@ class Trial:
     run_id: str
 
 
-def trial_key(config: Candidate, splits: Splits, seed: int, inputs: Mapping[str, str] | None = None) -> str:
-    """What makes two trials the same: their training's identity; 64 hexadecimal digits."""
-    return training_identity(config, splits, seed, inputs)
-
-
 def find_trial(registry: ModelRegistry, experiment: str, candidate: str, key: str, seed: int) -> Trial | None:
     """The trial as an earlier comparison finished it, or None."""
     runs = registry.client.search_runs(
@@ -102,57 +92,31 @@ def find_trial(registry: ModelRegistry, experiment: str, candidate: str, key: st
 
 
 def run_trial(
-    registry: ModelRegistry,
     experiment: str,
     candidate: str,
     config: Candidate,
     splits: Splits,
-    seed: int,
-    scratch: Path,
-    progress: Progress,
-    inputs: Mapping[str, str] | None = None,
+    context: TrainingContext,
+    observers: RunObserver,
 ) -> Trial:
-    """Train, score and time one candidate in a nested run; its files in `scratch` are deleted once it is in MLflow.
+    """Train, score and time one candidate in a nested run; its files are deleted once it is in MLflow.
 
     Where a step after training fails they stay, and the next comparison scores them without training again.
 
     Raises:
         Exception: whatever fails; the run is marked FAILED and says why.
     """
-    name, settings = f"{candidate}, seed {seed}", TrainingSettings()
-    key = trial_key(config, splits, seed, inputs)
-    context = TrainingContext(
-        name, scratch / "bundle", scratch, seed, progress, registry,
-        tokens=settings.tokens,
-        resume=True,
-        identity=key,
-        inputs=inputs or {},
-        signing_key=settings.checkpoint_key,
-    )  # fmt: skip
-    context.bundle.mkdir(parents=True, exist_ok=True)
+    tags = {"kind": KIND, "candidate": candidate, "seed": str(context.seed), "trial": context.identity}
     try:
-        with registry.run(experiment, name, nested=True) as run:
-            mlflow.set_tags({"kind": KIND, "candidate": candidate, "seed": str(seed), "trial": key})
-            mlflow.log_params(config.model_dump(exclude={"note"}))
-            try:
-                trained = load_trained(context)
-                if trained is None:
-                    trained = train_candidate(config, splits, context)
-                    save_trained(context, trained)
-                figures = _scored(trained, splits, context.bundle)
-            except Exception as error:
-                with suppress(Exception):  # MLflow may be what failed
-                    mlflow.set_tag("failure", tag_value(f"{type(error).__name__}: {error}"))
-                raise
+        with candidate_run(context, experiment, config, tags) as run:
+            trained = train_or_resume(config, splits, context, observers)
+            figures = _scored(trained, splits, context.bundle)
             mlflow.log_metrics(figures)
-    except NotFinite:  # from its checkpoints it would come to the same
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
     finally:
-        for task in progress.task_ids:
-            progress.remove_task(task)
-    shutil.rmtree(scratch, ignore_errors=True)
-    return Trial(candidate, seed, figures, run.info.run_id)
+        for task in context.progress.task_ids:
+            context.progress.remove_task(task)
+    shutil.rmtree(context.scratch, ignore_errors=True)
+    return Trial(candidate, context.seed, figures, run.info.run_id)
 
 
 def _scored(trained: Trained, splits: Splits, bundle: Path) -> dict[str, float]:

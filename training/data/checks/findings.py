@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -35,8 +35,8 @@ class Finding:
 class Findings:
     """All that was found. Print it with rich."""
 
-    findings: tuple[Finding, ...]
-    languages: dict[str, int]
+    findings: tuple[Finding, ...] = ()
+    languages: dict[str, int] = field(default_factory=dict)
     """Language → texts of the sample; `unsure` where none is clear."""
 
     def metrics(self) -> dict[str, float]:

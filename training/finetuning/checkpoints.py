@@ -27,6 +27,7 @@ from classifier.errors import BundleError
 from classifier.manifest import MANIFEST_FILE, machine_fingerprint, verify_manifest, write_manifest
 from training.errors import CheckpointRefused
 from training.finetuning.config import ScheduleConfig
+from training.logs import fields
 from training.models.result import TrainingContext
 
 _STATE_FILE = "trainer_state.json"
@@ -81,7 +82,7 @@ class Checkpoints:
         """
         for folder in reversed(self._all()):
             if not (folder / MANIFEST_FILE).exists():
-                logger.warning("half_checkpoint_dropped", extra={"checkpoint": folder.name})
+                logger.warning("half_checkpoint_dropped", extra=fields(checkpoint=folder.name))
                 shutil.rmtree(folder)
                 continue
             manifest = self._verified(folder)

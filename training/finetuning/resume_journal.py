@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from classifier.manifest import machine_fingerprint
 from training.errors import OutOfMemory
 from training.finetuning.checkpoints import Checkpoint
+from training.logs import fields
 from training.models.config import NetworkConfig
 from training.models.result import History
 
@@ -87,7 +88,7 @@ class ResumeJournal:
         machine = machine_fingerprint() if checkpoint.elsewhere else None
         self.resumed.append({"step": checkpoint.state.global_step, "at": _now(), "other_machine": machine})
         self._keep()
-        logger.info("resumed", extra=self.resumed[-1])
+        logger.info("resumed", extra=_fields_of(self.resumed[-1]))
 
     def restart(
         self, shortage: OutOfMemoryEvent, checkpoint: Checkpoint | None, config: NetworkConfig
@@ -116,7 +117,7 @@ class ResumeJournal:
             }
         )
         self._keep()
-        logger.warning("out_of_memory", extra=self.restarts[-1])
+        logger.warning("out_of_memory", extra=_fields_of(self.restarts[-1]))
 
     def enter(self, history: History) -> History:
         """`history` with the restarts and resumptions recorded here."""
@@ -128,6 +129,11 @@ class ResumeJournal:
         part = self.folder / f"{_FILE}.part"
         part.write_text(json.dumps(facts), encoding="utf-8")
         part.replace(self.folder / _FILE)
+
+
+def _fields_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as fields of an event, which has its own time."""
+    return fields(**{name: value for name, value in entry.items() if name != "at"})
 
 
 def _now() -> str:

@@ -39,7 +39,8 @@ from training.models import weight_checks
 from training.models.config import Candidate, DistilledConfig, HeadConfig, LogregConfig, NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network, load_weights
-from training.pipeline.preflight import Preflight, check_networks, preflight
+from training.pipeline.observers import ConsoleObserver
+from training.pipeline.preflight import Preflight, check_networks
 
 WORDS = [
     "the", "a", "of", "and", "to", "in", "for", "on", "is", "was", "will", "market", "shares", "bank", "goal", "match",
@@ -347,7 +348,9 @@ def _experiment(candidates: dict[str, Candidate], **options: Any) -> Experiment:
 
 def _said(experiment: Experiment) -> str:
     stream = io.StringIO()
-    preflight(experiment, splits(), Console(file=stream, width=200))
+    found = check_networks(experiment.candidates, splits())
+    ConsoleObserver(Console(file=stream, width=200)).candidates_checked(found)
+    found.stop_if_none_left(experiment)
     return stream.getvalue()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stores.logging import JsonFormatter
-from training.finetuning.resume_journal import OutOfMemoryEvent, ResumeJournal
+from training.finetuning.checkpoints import OutOfMemoryEvent, ResumeJournal
 from training.logs import fields, log_to_file
 from training.models.config import NetworkConfig
 from training.settings import TrainingSettings

@@ -11,48 +11,43 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import mlflow
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.text import Text
 
-from stores.registry import ModelRegistry, tags_of
+from stores.registry import ModelRegistry
 from training.data import LoadedData, Splits
-from training.data.checks.findings import Findings
-from training.data.checks.page import write_data_page
+from training.data.findings import Findings
+from training.data.plots import write_data_page
 from training.evaluation.candidate import CandidateResult
-from training.evaluation.error_report import write_error_analysis
+from training.evaluation.error_analysis import write_error_analysis
 from training.evaluation.label_errors import (
     LabelError,
-    label_error_counts,
     label_error_sentence,
     write_label_errors,
 )
-from training.experiment.rerun import EXPERIMENT_FILE, resolved_yaml
 from training.experiment.schema import Experiment
 from training.finetuning.run_history import write_history
 from training.logs import fields
 from training.models.result import Trained, TrainingContext
-from training.pipeline.mlflow_logging import close_interrupted_runs, log_inputs, log_records, log_report
-from training.pipeline.outcome import Outcome
 from training.pipeline.preflight import Preflight
 from training.pipeline.resume import RunFolder
+from training.reporting.comparison_plots import balance_table, draw_balance
 from training.reporting.conclusion import WinnerComparison, write_comparison
 from training.reporting.model_card import write_model_card
-from training.reporting.run_page import PAGE, run_note, write_run_page
 from training.reporting.run_report import (
+    PAGE,
+    Outcome,
     closing_table,
     how_to_promote,
     smoke_sentences,
     write_json,
+    write_run_page,
     write_run_report,
 )
-
-if TYPE_CHECKING:
-    from optuna import Study  # only an experiment with a search needs it
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +64,8 @@ class Run:
     folder: RunFolder
     outcome: Outcome
     observers: RunObserver
+    trials: list[tuple[float, float]] = field(default_factory=list)
+    """Macro-precision and macro-recall on the validation part of each complete trial of the search."""
     findings: Findings = field(default_factory=Findings)
     """Results of the data checks."""
     comparison: WinnerComparison = field(default_factory=WinnerComparison)
@@ -116,7 +113,7 @@ class RunObserver:
     def candidates_timed(self, run: Run) -> None:
         """The latencies of all candidates are measured again, in turns."""
 
-    def candidates_compared(self, run: Run, winner: CandidateResult | None, study: Study | None) -> None:
+    def candidates_compared(self, run: Run, winner: CandidateResult | None) -> None:
         """The winner is known; without one the run stops here."""
 
     def winner_compared(self, run: Run, winner: CandidateResult) -> None:
@@ -155,11 +152,6 @@ class Observers(RunObserver):
     def _tell(self, event: str, *arguments: Any) -> None:
         for observer in self._observers:
             getattr(observer, event)(*arguments)
-
-
-def observers_of_run(console: Console) -> RunObserver:
-    """All observers of a run; the report folder before MLflow, which keeps a copy of it."""
-    return Observers(LogObserver(), ReportObserver(), MlflowObserver(), ConsoleObserver(console))
 
 
 @contextmanager
@@ -268,15 +260,15 @@ class ReportObserver(RunObserver):
             experiment.gate.confidence,
         )
 
-    def candidates_compared(self, run: Run, winner: CandidateResult | None, study: Study | None) -> None:
+    def candidates_compared(self, run: Run, winner: CandidateResult | None) -> None:
         """What compares candidates; without a winner also `index.html`, which is then written no later."""
         experiment, outcome = run.experiment, run.outcome
         best = winner.name if winner else None
         write_run_report(outcome.report, experiment, run.registry.name, outcome.evaluated, winner)
         if _has_balance(run):
-            from training.search.report import draw_balance
-
-            draw_balance(experiment, outcome.evaluated, best, study, outcome.report / "precision_recall.png")
+            draw_balance(
+                experiment, outcome.evaluated, best, run.trials, outcome.report / "precision_recall.png"
+            )
         if winner is None:
             self._write_page(run, list(outcome.failed.values()))
 
@@ -312,81 +304,6 @@ class ReportObserver(RunObserver):
 
     def _write_page(self, run: Run, sentences: Sequence[str]) -> None:
         write_run_page(run.outcome, run.experiment, run.loaded, run.splits, run.findings, sentences)
-
-
-class MlflowObserver(RunObserver):
-    """Tags, figures and files of the run and of its candidates' runs in MLflow."""
-
-    def opened(self, run: Run) -> None:
-        """The experiment and its data; an interrupted run that is continued is closed."""
-        experiment, splits, folder = run.experiment, run.splits, run.folder
-        if folder.broken_off:
-            close_interrupted_runs(folder.broken_off, run.outcome.run_id, run.registry)
-        mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
-        mlflow.set_tags(experiment.smoke_tags())
-        if live := splits.report.live_facts():
-            mlflow.set_tags(tags_of(live))
-            mlflow.log_params(live)
-        mlflow.log_text(resolved_yaml(experiment, run.registry.name), EXPERIMENT_FILE)
-        log_inputs(splits, experiment)
-        mlflow.log_dict(splits.report.as_dict(), "data.json")
-
-    def data_checked(self, run: Run) -> None:
-        """What the checks found; also the report, where the run stops for it."""
-        mlflow.log_dict(run.findings.as_dict(), "data_checks.json")
-        mlflow.log_metrics(run.findings.metrics())
-        if run.findings.worst() == "error":
-            log_report(run.outcome.report)
-
-    def candidate_opened(self, run: Run) -> None:
-        """The data of the candidate."""
-        log_inputs(run.splits, run.experiment)
-
-    def candidate_resumed(self, context: TrainingContext, trained: Trained) -> None:  # noqa: ARG002
-        """The figures that the earlier training logged, once more."""
-        if trained.history.log:
-            from training.finetuning.callbacks import log_to_mlflow  # torch takes seconds to import
-
-            log_to_mlflow(trained.history.log)
-
-    def candidate_evaluated(self, run: Run, context: TrainingContext, evaluated: CandidateResult) -> None:
-        """Records of the training, figures and pictures."""
-        log_records(context)
-        mlflow.log_metrics(evaluated.metrics())
-        mlflow.log_artifacts(str(run.outcome.report / evaluated.name), "pictures")
-
-    def candidates_timed(self, run: Run) -> None:
-        """The new latencies, in the candidates' runs."""
-        for item in run.outcome.evaluated:
-            mlflow.log_metrics(item.cost_metrics(), run_id=run.outcome.runs[item.name])
-
-    def candidates_compared(self, run: Run, winner: CandidateResult | None, study: Study | None) -> None:  # noqa: ARG002
-        """The report, where the run stops because there is no winner."""
-        if winner is None:
-            log_report(run.outcome.report)
-
-    def label_errors_found(self, run: Run) -> None:
-        """How many there are in each part."""
-        counts = label_error_counts(run.label_errors)
-        mlflow.log_metrics({f"probable_label_errors_{part}": float(count) for part, count in counts.items()})
-
-    def gate_decided(self, run: Run, winner: CandidateResult) -> None:  # noqa: ARG002
-        """Results of the behavioural tests."""
-        assert run.outcome.decision is not None
-        assert run.outcome.decision.behaviour is not None
-        mlflow.log_metrics(run.outcome.decision.behaviour.metrics())
-
-    def registered(self, run: Run, winner: CandidateResult) -> None:
-        """Winner, version and decision; the report and a link to it."""
-        outcome, decision, version = run.outcome, run.outcome.decision, run.outcome.version
-        assert decision is not None
-        assert version is not None
-        mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
-        mlflow.set_tags({"winner": winner.name, "version": version.version, **tags_of(decision.tags())})
-        mlflow.log_text(decision.as_markdown(winner.name, run.experiment.name), "decision.md")
-        log_report(outcome.report)
-        experiment_id = run.registry.experiment_id(run.experiment.name)
-        mlflow.set_tag("mlflow.note.content", run_note(outcome, winner, experiment_id))
 
 
 class ConsoleObserver(RunObserver):
@@ -442,14 +359,12 @@ class ConsoleObserver(RunObserver):
                 soft_wrap=True,
             )
 
-    def candidates_compared(self, run: Run, winner: CandidateResult | None, study: Study | None) -> None:  # noqa: ARG002
+    def candidates_compared(self, run: Run, winner: CandidateResult | None) -> None:
         """All candidates with their figures; in an experiment with phases, precision and recall, too."""
         experiment, outcome = run.experiment, run.outcome
         best = winner.name if winner else None
         self._console.print(closing_table(experiment, outcome.evaluated, outcome.failed, best))
         if _has_balance(run):
-            from training.search.report import balance_table
-
             self._console.print(balance_table(experiment, outcome.evaluated, best))
 
     def winner_compared(self, run: Run, winner: CandidateResult) -> None:  # noqa: ARG002

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from stores.names import file_name
 from training.data import LoadedData, Splits, load_data, split_data
-from training.data.checks.content import Reader
-from training.data.checks.findings import Findings
-from training.data.checks.page import write_data_page
-from training.data.checks.run import check_data
+from training.data.checks import Reader, check_data
+from training.data.findings import Findings
+from training.data.plots import write_data_page
 from training.errors import NoCandidateLeft, TrainingError
 from training.experiment.schema import Experiment
 from training.models.config import Candidate, DistillationConfig, HeadConfig, NetworkConfig
@@ -137,7 +136,7 @@ def check_network(config: NetworkConfig | HeadConfig, loaded: Loaded, texts: Seq
         WeightsMissing: the network has too few layers.
         WeightsUnsuitable: it cannot read texts of `max_length` tokens, or its tokenizer does not know their words.
     """
-    from training.finetuning.arguments import precision_note
+    from training.finetuning.trainer import precision_note
     from training.models.weight_checks import check_forward, check_length, check_texts, length_notes
     from training.models.weights import check_layers
 

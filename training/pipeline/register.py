@@ -16,7 +16,7 @@ from stores.promotion import DATA_SOURCE, SOURCE_FINGERPRINT, label_tags
 from stores.registry import RegisteredModel, tags_of
 from stores.settings import SigningSettings
 from training.data import Part
-from training.data.readers import source_identity
+from training.data.loading import source_identity
 from training.evaluation.behaviour import Behaviour, run_behavioural_tests
 from training.evaluation.candidate import CandidateResult
 from training.gate.contenders import changed_source, current_champion, withholding_reasons

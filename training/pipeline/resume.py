@@ -32,8 +32,10 @@ from training.logs import fields
 from training.models.config import Candidate
 from training.models.fingerprint import training_identity, training_inputs
 from training.models.result import EpochCallback, Trained, TrainingContext, ignore_epochs
-from training.pipeline.mlflow_logging import RECORDS
 from training.settings import TrainingSettings
+
+RECORDS = "training"
+"""Folder of a report, and of a candidate's artifacts, for what is kept of trainings."""
 
 _NOTE, _TRAINED = "run.json", "trained.json"
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console
 from rich.progress import Progress
 
@@ -18,24 +16,22 @@ from training.evaluation.label_errors import probable_label_errors
 from training.experiment.schema import Experiment
 from training.logs import training_progress
 from training.pipeline.candidate_run import run_candidate
+from training.pipeline.mlflow_logging import MlflowObserver
 from training.pipeline.observers import (
     ConsoleObserver,
     LogObserver,
     Observers,
+    ReportObserver,
     Run,
     RunObserver,
     failure_told,
-    observers_of_run,
 )
-from training.pipeline.outcome import Outcome
 from training.pipeline.preflight import check_experiment_data, check_networks
 from training.pipeline.refit import fit_all_sentences, refit
 from training.pipeline.register import register, registration_of, run_gate
 from training.pipeline.resume import run_folder
 from training.reporting.conclusion import compare_winner
-
-if TYPE_CHECKING:
-    from optuna import Study  # only an experiment with a search needs it
+from training.reporting.run_report import Outcome
 
 
 def run_experiment(experiment: Experiment, *, console: Console | None = None, fresh: bool = False) -> Outcome:
@@ -51,7 +47,8 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         StoreError: the registry does not answer, or cannot keep a name.
     """
     console = console or Console()
-    observers = observers_of_run(console)
+    # The report folder before MLflow, which keeps a copy of it.
+    observers = Observers(LogObserver(), ReportObserver(), MlflowObserver(), ConsoleObserver(console))
     experiment.check_winnable()
     registry = _registry(experiment)
     repairs = registry.repair()
@@ -77,14 +74,15 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         with training_progress(console) as progress:
             for name in experiment.candidates:
                 run_candidate(name, run, progress)
-            study = _search(run, progress) if experiment.search else None
+            if experiment.search:
+                _search(run, progress)
 
         # Evaluation: the best on the validation part wins.
         if len(outcome.evaluated) > 1:
             outcome.evaluated = with_interleaved_timing(outcome.evaluated, splits.validation.texts)
             observers.candidates_timed(run)
         winner = best_candidate(run)
-        observers.candidates_compared(run, winner, study)
+        observers.candidates_compared(run, winner)
         if winner is None:
             raise NoCandidateLeft(_why_none_is_left(run))
         outcome.winner = winner.name
@@ -159,16 +157,15 @@ def _data(experiment: Experiment, observers: RunObserver) -> tuple[LoadedData, S
     return loaded, splits
 
 
-def _search(run: Run, progress: Progress) -> Study | None:
-    """Search, and train what was found as every other candidate; the run's experiment now has it."""
+def _search(run: Run, progress: Progress) -> None:
+    """Search, and train what was found as every other candidate."""
     from training.search.phase import run_search_phase
 
     before = set(run.experiment.candidates)
-    run.experiment, study = run_search_phase(run, progress)
+    run_search_phase(run, progress)
     for name in run.experiment.candidates:
         if name not in before:
             run_candidate(name, run, progress)
-    return study
 
 
 def _why_none_is_left(run: Run) -> str:

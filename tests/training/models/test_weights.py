@@ -32,7 +32,7 @@ from tests.support.networks import minilm_folder
 from training.data import Part, Splits
 from training.errors import NoCandidateLeft, TrainingError, WeightsMissing, WeightsUnsuitable
 from training.experiment.schema import Experiment
-from training.finetuning import arguments as precision
+from training.finetuning import trainer as precision
 from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
 from training.finetuning.loop import finetune
 from training.models import weight_checks

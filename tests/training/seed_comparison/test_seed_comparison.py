@@ -13,7 +13,7 @@ from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from training.commands.cli import main
 from training.experiment.loader import load_experiment
-from training.seed_comparison.trial import Plan
+from training.seed_comparison.statistics import Plan
 
 EXPERIMENT = """
 name: small

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.data.config import Limits
-from training.data.errors import DataRefused
+from training.errors import DataRefused
 
 Severity = Literal["note", "warning", "error"]
 _COLOURS = {"note": "dim", "warning": "yellow", "error": "bold red"}

@@ -1,4 +1,4 @@
-"""Load an experiment file: YAML, overrides and smoke sizes.
+"""Load an experiment file: YAML, overrides, smoke sizes, and messages about what is invalid.
 
 Usage::
 

@@ -1,5 +1,7 @@
-"""Self-training: networks fine-tuned on the labelled texts label the others, and a fresh one learns from all;
-label spreading over a nearest-neighbour graph of sentence vectors."""
+"""Self-training: networks fine-tuned on the labelled texts label the others, and a fresh one learns from all.
+
+With `graph`, labels also spread over a nearest-neighbour graph of sentence vectors.
+"""
 
 from __future__ import annotations
 

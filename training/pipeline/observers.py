@@ -77,14 +77,17 @@ class Run:
 class RunObserver:
     """Called at each step of a run, in this order; a method that is not overridden does nothing."""
 
-    def started(self, experiment: Experiment, registry: ModelRegistry, repairs: Sequence[str]) -> None:
-        """The experiment may run; `repairs` says what was mended in the registry."""
+    def registry_repaired(self, repairs: Sequence[str]) -> None:
+        """Sentences about what an interrupted promotion had left in the registry; often none."""
+
+    def started(self, experiment: Experiment, registry: ModelRegistry) -> None:
+        """The experiment can run."""
 
     def data_split(self, splits: Splits) -> None:
         """The data are read and split."""
 
     def candidates_checked(self, preflight: Preflight) -> None:
-        """It is known which candidates cannot be trained."""
+        """The networks of all candidates are checked; `preflight` has notes and refusals."""
 
     def opened(self, run: Run) -> None:
         """The run's folder and its MLflow run, which is active from now on, exist."""
@@ -93,7 +96,7 @@ class RunObserver:
         """`run.findings` are known; with one of severity `error` the run stops here."""
 
     def candidate_started(self, run: Run, name: str) -> None:
-        """The turn of a candidate has come."""
+        """The training of a candidate starts."""
 
     def candidate_opened(self, run: Run) -> None:
         """The candidate's MLflow run is active until it is evaluated, or has failed."""
@@ -142,21 +145,21 @@ _EVENTS = tuple(name for name in vars(RunObserver) if not name.startswith("_"))
 
 
 class Observers(RunObserver):
-    """Several observers, each told of every step, in order."""
+    """Passes each step on to several observers, in order."""
 
     def __init__(self, *observers: RunObserver) -> None:
         self._observers = observers
         for event in _EVENTS:
-            setattr(self, event, partial(self._tell, event))
+            setattr(self, event, partial(self._notify, event))
 
-    def _tell(self, event: str, *arguments: Any) -> None:
+    def _notify(self, event: str, *arguments: Any) -> None:
         for observer in self._observers:
             getattr(observer, event)(*arguments)
 
 
 @contextmanager
-def failure_told(observers: RunObserver, folder: RunFolder) -> Iterator[None]:
-    """Tell the observers where the block fails."""
+def notify_failure(observers: RunObserver, folder: RunFolder) -> Iterator[None]:
+    """Notify the observers where the block fails."""
     try:
         yield
     except Exception:
@@ -167,7 +170,7 @@ def failure_told(observers: RunObserver, folder: RunFolder) -> Iterator[None]:
 class LogObserver(RunObserver):
     """The events of `var/logs/training.log`."""
 
-    def started(self, experiment: Experiment, registry: ModelRegistry, repairs: Sequence[str]) -> None:  # noqa: ARG002
+    def started(self, experiment: Experiment, registry: ModelRegistry) -> None:  # noqa: ARG002
         """`run_started`."""
         log.info(
             "run_started", extra=fields(experiment=experiment.name, candidates=list(experiment.candidates))
@@ -312,15 +315,18 @@ class ConsoleObserver(RunObserver):
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def _say(self, sentence: str | Text, *, markup: bool = False, soft_wrap: bool = False) -> None:
+    def _print(self, sentence: str | Text, *, markup: bool = False, soft_wrap: bool = False) -> None:
         self._console.print(sentence, highlight=False, markup=markup, soft_wrap=soft_wrap)
 
-    def started(self, experiment: Experiment, registry: ModelRegistry, repairs: Sequence[str]) -> None:
-        """Repairs, and that it is a smoke run."""
+    def registry_repaired(self, repairs: Sequence[str]) -> None:
+        """The repairs."""
         for sentence in repairs:
-            self._say(sentence, soft_wrap=True)
+            self._print(sentence, soft_wrap=True)
+
+    def started(self, experiment: Experiment, registry: ModelRegistry) -> None:
+        """That it is a smoke run."""
         for sentence in smoke_sentences(experiment, registry.name):
-            self._say(sentence, markup=True, soft_wrap=True)
+            self._print(sentence, markup=True, soft_wrap=True)
 
     def data_split(self, splits: Splits) -> None:
         """The parts."""
@@ -330,9 +336,9 @@ class ConsoleObserver(RunObserver):
         """Notes and refusals."""
         for name, notes in preflight.notes.items():
             for note in notes:
-                self._say(f"{name}: {note}", soft_wrap=True)
+                self._print(f"{name}: {note}", soft_wrap=True)
         for name, error in preflight.refused.items():
-            self._say(f"{name} cannot be trained: {error}", soft_wrap=True)
+            self._print(f"{name} cannot be trained: {error}", soft_wrap=True)
 
     def opened(self, run: Run) -> None:
         """That an interrupted run is resumed."""
@@ -348,13 +354,13 @@ class ConsoleObserver(RunObserver):
 
     def candidate_resumed(self, context: TrainingContext, trained: Trained) -> None:  # noqa: ARG002
         """That it is not trained again."""
-        self._say(f"{context.name}: was trained by an earlier run, and is not trained again", markup=True)
+        self._print(f"{context.name}: was trained by an earlier run, and is not trained again", markup=True)
 
     def candidate_failed(self, run: Run, name: str, error: Exception, kept: bool) -> None:
         """Why, and whether the next run continues it."""
-        self._say(Text.assemble((f"{name} failed:", "red"), f" {error}"), soft_wrap=True)
+        self._print(Text.assemble((f"{name} failed:", "red"), f" {error}"), soft_wrap=True)
         if kept:
-            self._say(
+            self._print(
                 f"What is trained of {name} is kept: the next run of {run.experiment.name} continues there.",
                 soft_wrap=True,
             )
@@ -370,13 +376,13 @@ class ConsoleObserver(RunObserver):
     def winner_compared(self, run: Run, winner: CandidateResult) -> None:  # noqa: ARG002
         """Baselines and students against the winner, and the conclusion."""
         for sentence in run.comparison.sentences:
-            self._say(sentence)
+            self._print(sentence)
         if run.comparison.conclusion:
             self._console.print(Markdown(run.comparison.conclusion))
 
     def label_errors_found(self, run: Run) -> None:
         """How many labels look wrong."""
-        self._say(label_error_sentence(run.label_errors, run.splits, run.experiment.analysis), markup=True)
+        self._print(label_error_sentence(run.label_errors, run.splits, run.experiment.analysis), markup=True)
 
     def finished(self, run: Run, winner: CandidateResult) -> None:
         """The gate's reasons, the version, and what to do where it has no alias."""
@@ -384,22 +390,22 @@ class ConsoleObserver(RunObserver):
         assert decision is not None
         assert version is not None
         for reason in decision.reasons:
-            self._say(reason)
-        self._say(
+            self._print(reason)
+        self._print(
             f"[bold]{winner.name}[/] is version {version.version} of {escape(version.name)}: "
             f"[bold]{decision.alias or 'no alias'}[/]. Report: {escape(str(run.outcome.report / PAGE))}",
             markup=True,
             soft_wrap=True,
         )
         for sentence in run.refit_sentences:
-            self._say(sentence, soft_wrap=True)
+            self._print(sentence, soft_wrap=True)
         if decision.withheld:
-            self._say(how_to_promote(version, decision))
+            self._print(how_to_promote(version, decision))
 
     def failed(self, folder: RunFolder) -> None:
         """That a later run continues this one."""
         if folder.is_resumable:
-            self._say("What is trained is kept: the same command continues there.", markup=True)
+            self._print("What is trained is kept: the same command continues there.", markup=True)
 
 
 def final_figures(evaluated: CandidateResult) -> dict[str, Any]:

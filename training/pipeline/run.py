@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.progress import Progress
 
@@ -24,7 +26,7 @@ from training.pipeline.observers import (
     ReportObserver,
     Run,
     RunObserver,
-    failure_told,
+    notify_failure,
 )
 from training.pipeline.preflight import check_experiment_data, check_networks
 from training.pipeline.refit import fit_all_sentences, refit
@@ -34,10 +36,17 @@ from training.reporting.conclusion import compare_winner
 from training.reporting.run_report import Outcome
 
 
-def run_experiment(experiment: Experiment, *, console: Console | None = None, fresh: bool = False) -> Outcome:
+def run_experiment(
+    experiment: Experiment,
+    *,
+    console: Console | None = None,
+    fresh: bool = False,
+    also: Sequence[RunObserver] = (),
+) -> Outcome:
     """Train all candidates, evaluate them, and register the best; settings come from the environment.
 
-    An interrupted run of the same experiment is resumed, unless `fresh`.
+    An interrupted run of the same experiment is resumed, unless `fresh`. Observers in `also` are called after those of
+    log, report folder, MLflow and console.
 
     Raises:
         ExperimentInvalid: no candidate may win.
@@ -48,18 +57,18 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
     """
     console = console or Console()
     # The report folder before MLflow, which keeps a copy of it.
-    observers = Observers(LogObserver(), ReportObserver(), MlflowObserver(), ConsoleObserver(console))
+    observers = Observers(LogObserver(), ReportObserver(), MlflowObserver(), ConsoleObserver(console), *also)
     experiment.check_winnable()
     registry = _registry(experiment)
-    repairs = registry.repair()
+    observers.registry_repaired(registry.repair())
     experiment = pinned_teachers(experiment, registry)
-    observers.started(experiment, registry, repairs)
+    observers.started(experiment, registry)
 
     # Data.
     loaded, splits = _data(experiment, observers)
     with (
         run_folder(experiment, splits, fresh=fresh) as folder,
-        failure_told(observers, folder),
+        notify_failure(observers, folder),
         registry.run(experiment.name, experiment.name) as parent,
     ):
         outcome = Outcome(parent.info.run_id, folder.report)

@@ -1,4 +1,4 @@
-"""Imports between the files of training: no circle, not even one of imports inside functions or for types."""
+"""Imports between the files of training: no circle, not even one of imports for types only."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ FILES = {
 
 
 def _imported(path: Path) -> set[str]:
-    """Files of training that a file imports, wherever in it."""
+    """Files of training that a file imports as a whole, also under TYPE_CHECKING; not those that a function imports."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    pending: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while pending:
+        node = pending.pop()
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            pending.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {name if name in FILES else node.module for name in names}

@@ -43,7 +43,7 @@ folder = Path(home.name)
 # %%
 import torch
 from torch import nn
-from training.finetuning.strategies import cross_entropy, mean_of_step
+from training.finetuning.regularizers import cross_entropy, mean_of_step
 
 torch.manual_seed(0)
 inputs, labels = torch.randn(12, 5), torch.randint(0, 3, (12,))

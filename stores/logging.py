@@ -13,7 +13,8 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 class JsonFormatter(logging.Formatter):
     """Format a record as `{"at", "level", …, "event", …}`, followed by the fields of `extra=`.
 
-    `extra={"fields": {…}}` may hold any name, `extra={…}` any that is not an attribute of a log record.
+    `extra={"fields": {…}}` may hold any name, `extra={…}` any that is not an attribute of a log record. No field is
+    lost: one whose name the line has already, such as `at`, is written with `_` appended.
 
     Args:
         also: further attributes of the record to write, by the name of the field: `logger="name"`.
@@ -25,14 +26,18 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
-        line = {
+        line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             **{name: getattr(record, attribute) for name, attribute in self._also.items()},
             "event": record.getMessage(),
         }
-        line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
-        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
+        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        for name, value in (*extra.items(), *getattr(record, "fields", {}).items()):
+            free = name
+            while free in line:
+                free += "_"
+            line[free] = value
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -162,7 +162,7 @@ def test_what_the_rooms_offer() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["classifier.errors", "stores.errors", "stores.tabular.errors", "training.data.errors"]
+    "module", ["classifier.errors", "stores.errors", "stores.tabular.errors", "training.errors"]
 )
 def test_each_tree_of_errors_is_drawn_in_full(module: str) -> None:
     found = importlib.import_module(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,23 @@ def test_every_field_of_extra_is_written(extra):
     wanted = {**{name: value for name, value in extra.items() if name != "fields"}, **extra.get("fields", {})}
     assert {name: line[name] for name in wanted} == wanted
     assert set(line) == {"at", "level", "logger", "event", *wanted}
+
+
+def test_a_field_never_replaces_another():
+    logger = logging.getLogger("test_json_logs")
+    given = {"at": "yesterday", "level": 3, "event": "x", "process": "y", "traceback": "z", "a": 1}
+    extra = {"fields": given, "a": 2}
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        record = logger.makeRecord(
+            logger.name, logging.INFO, "f", 1, "event", (), sys.exc_info(), extra=extra
+        )
+    line = json.loads(JsonFormatter(process="process").format(record))
+    assert (line["event"], line["level"], line["process"]) == ("event", "INFO", record.process)
+    assert "ValueError: broken" in line["traceback"]
+    assert {name: line[f"{name}_"] for name in given} == given
+    assert line["a"] == 2
 
 
 def test_no_log_call_uses_a_reserved_field_name():

@@ -13,8 +13,8 @@ from rich.console import Console
 from tests.support.registries import with_tables
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
-from training.pipeline.outcome import Outcome
 from training.pipeline.run import run_experiment
+from training.reporting.run_report import Outcome
 
 TINY = (
     "data.limit=120",

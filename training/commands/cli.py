@@ -230,7 +230,7 @@ def search(
     with _errors(), log_to_file(TrainingSettings()):
         loaded = load_experiment(experiment, overrides, smoke=smoke)
         if engine == "ray":
-            from training.search.ray import join_search_on_ray
+            from training.search.phase import join_search_on_ray
 
             address = ClusterSettings().ray_address
             return join_search_on_ray(loaded, _console(), address=address, workers=workers)
@@ -385,7 +385,7 @@ def compare(
     with _errors():
         loaded = load_experiment(experiment, overrides)
         from training.seed_comparison.run import compare_seeds
-        from training.seed_comparison.trial import Plan
+        from training.seed_comparison.statistics import Plan
 
         compare_seeds(Plan(loaded, seeds, against, resplit, confidence), console=_console())
 

@@ -10,7 +10,12 @@ Usage::
 
 from training.data.config import DataConfig, SplitConfig
 from training.data.dataset import LoadedData, Part, RowCounts, SourceRow
-from training.data.errors import (
+from training.data.labels import LabelVariants, label_variants
+from training.data.loading import load_data
+from training.data.plots import write_data_pictures
+from training.data.split import split_data
+from training.data.splits import DataReport, Splits
+from training.errors import (
     ClassTooSmall,
     ColumnAmbiguous,
     ColumnNotFound,
@@ -19,11 +24,6 @@ from training.data.errors import (
     NotOneValue,
     SourceNotFound,
 )
-from training.data.labels import LabelVariants, label_variants
-from training.data.loading import load_data
-from training.data.plots import write_data_pictures
-from training.data.split import split_data
-from training.data.splits import DataReport, Splits
 
 __all__ = [
     "ClassTooSmall",

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 from uuid import UUID
 
-from training.data.errors import NotOneValue
+from training.errors import NotOneValue
 
 _SHOWN = 60
 

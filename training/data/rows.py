@@ -8,8 +8,8 @@ from typing import Any
 
 from stores.tabular import unique_names
 from training.data.config import DataConfig
-from training.data.errors import ColumnAmbiguous, ColumnNotFound, NotOneValue
 from training.data.labels import as_text, shown
+from training.errors import ColumnAmbiguous, ColumnNotFound, NotOneValue
 
 TEXT_NAMES = (
     "text", "content", "review", "review_text", "body", "message", "tweet", "sentence", "article", "comment",

@@ -127,6 +127,24 @@ def out_of_sample(
     return crossed
 
 
+def label_error_counts(errors: Sequence[LabelError]) -> dict[str, int]:
+    """Part → how many of `errors` are in it."""
+    return {part: sum(error.part == part for error in errors) for part in PARTS}
+
+
+def label_error_sentence(errors: Sequence[LabelError], splits: Splits, config: AnalysisConfig) -> str:
+    """How many labels look wrong, part by part; empty where none were looked for."""
+    if not errors:
+        return "No label looks wrong." if config.label_errors else ""
+    sizes = {name: len(part) for name, part in splits.parts().items()}
+    said = ", ".join(
+        f"{count} in {part}, {count / sizes[part]:.1%}"
+        for part, count in label_error_counts(errors).items()
+        if sizes[part]
+    )
+    return f"{len(errors)} labels look wrong ({said}): label_errors.csv in the report lists them for a person to check."
+
+
 def write_label_errors(path: Path, errors: Sequence[LabelError]) -> Path:
     """Write them as CSV, a column a field; returns `path`."""
     with path.open("w", encoding="utf-8", errors="replace", newline="") as file:

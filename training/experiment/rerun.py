@@ -24,7 +24,7 @@ from stores.errors import BadModelReference, NotABundle
 from stores.model_ref import ModelRef
 from stores.settings import SigningSettings, TrackingSettings
 from training.data.config import PACKAGED, STORE
-from training.data.readers import is_file_source
+from training.data.loading import is_file_source
 from training.errors import ExperimentInvalid
 from training.experiment.schema import Experiment
 

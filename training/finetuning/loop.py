@@ -20,7 +20,6 @@ from transformers import (
 )
 
 from training.data import Splits
-from training.finetuning.arguments import kernels_for_training, training_arguments
 from training.finetuning.callbacks import (
     Checkpointing,
     EpochsToWatch,
@@ -32,18 +31,25 @@ from training.finetuning.callbacks import (
 from training.finetuning.checkpoints import (
     Checkpoint,
     Checkpoints,
+    OutOfMemoryEvent,
+    ResumeJournal,
     SealCheckpoints,
+    is_out_of_memory,
     keep_weights,
     load_weights,
+    release,
     tensorboard,
 )
 from training.finetuning.config import ScheduleConfig
-from training.finetuning.regularizers import strategies_of
-from training.finetuning.resume_journal import OutOfMemoryEvent, ResumeJournal, is_out_of_memory, release
+from training.finetuning.regularizers import Regulariser, Strategies, strategies_of
 from training.finetuning.run_history import write_history
-from training.finetuning.strategies import Regulariser, Strategies
 from training.finetuning.tokenization import encoded_part
-from training.finetuning.trainer import ClassifierTrainer, compute_metrics
+from training.finetuning.trainer import (
+    ClassifierTrainer,
+    compute_metrics,
+    kernels_for_training,
+    training_arguments,
+)
 from training.models.config import NetworkConfig
 from training.models.fingerprint import training_identity
 from training.models.result import History, TrainingContext

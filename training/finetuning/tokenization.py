@@ -19,6 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from classifier.manifest import sha256_of
 from training.data import Part
+from training.logs import fields
 
 LIMIT = 4 * 1024**3
 """Bytes that the cache may take; past it, what was not used for longest goes."""
@@ -62,7 +63,7 @@ def encoded_part(
             try:
                 made.rename(entry)
             except OSError:  # another process was first
-                logger.info("tokens_made_twice", extra={"entry": entry.name})
+                logger.info("tokens_made_twice", extra=fields(entry=entry.name))
         found = _read(entry)
         if found is None:
             raise OSError(
@@ -114,7 +115,7 @@ def _read(entry: Path) -> Dataset | None:
             raise ValueError("a file is not what was written")
         return Dataset.load_from_disk(str(entry))
     except (OSError, ValueError, AttributeError) as error:
-        logger.warning("tokens_made_anew", extra={"entry": entry.name, "why": str(error)})
+        logger.warning("tokens_made_anew", extra=fields(entry=entry.name, why=str(error)))
         shutil.rmtree(entry, ignore_errors=True)
         return None
 

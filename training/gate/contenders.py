@@ -118,7 +118,7 @@ def withholding_reasons(
     Args:
         champion: the champion until now; None: there is none, so the winner may become it.
         labels: the winner's.
-        source: identity of the winner's data source (`training.data.readers`).
+        source: identity of the winner's data source (`training.data.loading`).
         fingerprint: SHA-256 over the usable texts and labels of that source.
     """
     if champion is None:

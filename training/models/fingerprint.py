@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,19 @@ from training.models.registry import Candidate
 _AFTERWARDS: dict[str, Any] = {
     "note": True,
     "baseline": True,
+    "max_unknown": True,
     "parity_tolerance": True,
     "schedule": {"keep", "tensorboard"},
 }
-"""Keys of a configuration that change nothing about the training."""
+"""Keys of a configuration that do not change what is trained: reports, notes, and checks before or after training."""
 
 
 def training_identity(
     config: Candidate, splits: Splits, seed: int, inputs: Mapping[str, str] | None = None
 ) -> str:
     """SHA-256 over the configuration, the texts, the seed, the libraries and `inputs`, as 64 hexadecimal digits.
+
+    Resuming a run, a search and a seed comparison all go by it: what has the same identity is not trained again.
 
     Args:
         config: the candidate's configuration.
@@ -90,7 +94,12 @@ def training_inputs(
 
 
 def _folder_state(folder: Path) -> str:
-    """Hash of the names, sizes and times of a folder's files: weights are too large to be read for this."""
-    files = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
-    facts = [(name, found.st_size, found.st_mtime_ns) for name, found in files]
+    """Hash of the names and contents of a folder's files: the same on each machine of a search that has a copy."""
+    files = [(path, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    facts = [(path.name, _content(path, found.st_size, found.st_mtime_ns)) for path, found in files]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _content(path: Path, size: int, modified: int) -> str:  # noqa: ARG001  part of the key: read again when changed
+    return sha256_of(path)

@@ -1,4 +1,4 @@
-"""MLflow logging of a run: data sets, files, and the end of interrupted runs."""
+"""MLflow logging of a run: its observer, data sets, files, and the end of interrupted runs."""
 
 from __future__ import annotations
 
@@ -9,32 +9,91 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from stores.registry import ModelRegistry
-from training.data import LoadedData, Splits
-from training.data.checks.findings import Findings
+from stores.registry import ModelRegistry, tags_of
+from training.data import Splits
+from training.evaluation.candidate import CandidateResult
+from training.evaluation.label_errors import label_error_counts
+from training.experiment.rerun import EXPERIMENT_FILE, resolved_yaml
 from training.experiment.schema import Experiment
-from training.models.result import TrainingContext
-from training.pipeline.preflight import check_experiment_data
+from training.models.result import Trained, TrainingContext
+from training.pipeline.observers import Run, RunObserver
+from training.pipeline.resume import RECORDS
+from training.reporting.run_report import run_note
 
-RECORDS = "training"
-"""Folder of a report, and of a candidate's artifacts, for what is kept of trainings."""
 
+class MlflowObserver(RunObserver):
+    """Tags, figures and files of the run and of its candidates' runs in MLflow."""
 
-def log_data(loaded: LoadedData, splits: Splits, experiment: Experiment, report: Path) -> Findings:
-    """The data as MLflow data sets, figures and a page with pictures, and what its checks found.
+    def opened(self, run: Run) -> None:
+        """The experiment and its data; an interrupted run that is continued is closed."""
+        experiment, splits, folder = run.experiment, run.splits, run.folder
+        if folder.broken_off:
+            close_interrupted_runs(folder.broken_off, run.outcome.run_id, run.registry)
+        mlflow.set_tags({"kind": "experiment", "seed": str(experiment.seed), "data": splits.fingerprint})
+        mlflow.set_tags(experiment.smoke_tags())
+        if live := splits.report.live_facts():
+            mlflow.set_tags(tags_of(live))
+            mlflow.log_params(live)
+        mlflow.log_text(resolved_yaml(experiment, run.registry.name), EXPERIMENT_FILE)
+        log_inputs(splits, experiment)
+        mlflow.log_dict(splits.report.as_dict(), "data.json")
 
-    Raises:
-        DataRefused: a finding has severity `error`, so nothing is trained; the page is in MLflow.
-    """
-    log_inputs(splits, experiment)
-    mlflow.log_dict(splits.report.as_dict(), "data.json")
-    findings = check_experiment_data(experiment, loaded, splits, report / "data")
-    mlflow.log_dict(findings.as_dict(), "data_checks.json")
-    mlflow.log_metrics(findings.metrics())
-    if findings.worst() == "error":
-        log_report(report)
-    findings.stop_if_grave()
-    return findings
+    def data_checked(self, run: Run) -> None:
+        """What the checks found; also the report, where the run stops for it."""
+        mlflow.log_dict(run.findings.as_dict(), "data_checks.json")
+        mlflow.log_metrics(run.findings.metrics())
+        if run.findings.worst() == "error":
+            log_report(run.outcome.report)
+
+    def candidate_opened(self, run: Run) -> None:
+        """The data of the candidate."""
+        log_inputs(run.splits, run.experiment)
+
+    def candidate_resumed(self, context: TrainingContext, trained: Trained) -> None:  # noqa: ARG002
+        """The figures that the earlier training logged, once more."""
+        if trained.history.log:
+            from training.finetuning.callbacks import log_to_mlflow  # torch takes seconds to import
+
+            log_to_mlflow(trained.history.log)
+
+    def candidate_evaluated(self, run: Run, context: TrainingContext, evaluated: CandidateResult) -> None:
+        """Records of the training, figures and pictures."""
+        log_records(context)
+        mlflow.log_metrics(evaluated.metrics())
+        mlflow.log_artifacts(str(run.outcome.report / evaluated.name), "pictures")
+
+    def candidates_timed(self, run: Run) -> None:
+        """The new latencies, in the candidates' runs."""
+        for item in run.outcome.evaluated:
+            mlflow.log_metrics(item.cost_metrics(), run_id=run.outcome.runs[item.name])
+
+    def candidates_compared(self, run: Run, winner: CandidateResult | None) -> None:
+        """The report, where the run stops because there is no winner."""
+        if winner is None:
+            log_report(run.outcome.report)
+
+    def label_errors_found(self, run: Run) -> None:
+        """How many there are in each part."""
+        counts = label_error_counts(run.label_errors)
+        mlflow.log_metrics({f"probable_label_errors_{part}": float(count) for part, count in counts.items()})
+
+    def gate_decided(self, run: Run, winner: CandidateResult) -> None:  # noqa: ARG002
+        """Results of the behavioural tests."""
+        assert run.outcome.decision is not None
+        assert run.outcome.decision.behaviour is not None
+        mlflow.log_metrics(run.outcome.decision.behaviour.metrics())
+
+    def registered(self, run: Run, winner: CandidateResult) -> None:
+        """Winner, version and decision; the report and a link to it."""
+        outcome, decision, version = run.outcome, run.outcome.decision, run.outcome.version
+        assert decision is not None
+        assert version is not None
+        mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
+        mlflow.set_tags({"winner": winner.name, "version": version.version, **tags_of(decision.tags())})
+        mlflow.log_text(decision.as_markdown(winner.name, run.experiment.name), "decision.md")
+        log_report(outcome.report)
+        experiment_id = run.registry.experiment_id(run.experiment.name)
+        mlflow.set_tag("mlflow.note.content", run_note(outcome, winner, experiment_id))
 
 
 def log_inputs(splits: Splits, experiment: Experiment) -> None:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from stores.names import file_name
 from training.data import LoadedData, Splits, load_data, split_data
-from training.data.checks.content import Reader
-from training.data.checks.findings import Findings
-from training.data.checks.page import write_data_page
-from training.data.checks.run import check_data
+from training.data.checks import Reader, check_data
+from training.data.findings import Findings
+from training.data.plots import write_data_page
 from training.errors import NoCandidateLeft, TrainingError
 from training.experiment.schema import Experiment
-from training.logs import fields
 from training.models.config import DistillationConfig, HeadConfig, NetworkConfig
 from training.models.registry import Candidate
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from training.experiment.schema import Experiment
     from training.models.weights import Loaded
 
 
@@ -58,7 +52,6 @@ def readers_of(candidates: Mapping[str, Candidate]) -> dict[str, Reader]:
     return {name: reader(config) for name, config in networks.items() if config.weights in tokenizers}
 
 
-log = logging.getLogger(__name__)
 _TEXTS = 500
 """Training texts that the tokenizer is tried on, evenly spread over the part."""
 
@@ -68,39 +61,26 @@ class Preflight:
     """What was found, by candidate."""
 
     refused: dict[str, TrainingError] = field(default_factory=dict)
-    """Candidate → why it cannot be trained."""
+    """Candidate → why it cannot be trained. It fails again when its turn comes, so that its failure is recorded with
+    the run; the others are trained."""
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Candidate → what differs from what one might expect, and is accepted."""
 
-
-def preflight(experiment: Experiment, splits: Splits, console: Console) -> Preflight:
-    """Check every network candidate and print what was found; takes a second or two for each network.
-
-    A candidate that is refused fails again when its turn comes, so that its failure is recorded with the run; the
-    others are trained. `WeightsMissing` and `WeightsUnsuitable` say what is checked.
-
-    Raises:
-        NoCandidateLeft: all candidates that may win are refused.
-    """
-    found = check_networks(experiment.candidates, splits)
-    for name, notes in found.notes.items():
-        for note in notes:
-            console.print(f"{name}: {note}", highlight=False, soft_wrap=True, markup=False)
-            log.info("candidate_noted", extra=fields(candidate=name, note=note))
-    for name, error in found.refused.items():
-        console.print(f"{name} cannot be trained: {error}", highlight=False, soft_wrap=True, markup=False)
-        log.error("candidate_refused", extra=fields(candidate=name, reason=str(error)))
-    eligible = [name for name in experiment.candidates if experiment.may_win(name)]
-    if eligible and all(name in found.refused for name in eligible):
-        raise NoCandidateLeft(
-            f"no candidate of {experiment.name} that may win can be trained: "
-            + "; ".join(f"{name}: {found.refused[name]}" for name in eligible)
-        )
-    return found
+    def stop_if_none_left(self, experiment: Experiment) -> None:
+        """Raise NoCandidateLeft where every candidate that may win is refused."""
+        eligible = [name for name in experiment.candidates if experiment.may_win(name)]
+        if eligible and all(name in self.refused for name in eligible):
+            raise NoCandidateLeft(
+                f"no candidate of {experiment.name} that may win can be trained: "
+                + "; ".join(f"{name}: {self.refused[name]}" for name in eligible)
+            )
 
 
 def check_networks(candidates: Mapping[str, Candidate], splits: Splits) -> Preflight:
-    """Check every candidate that starts from weights (`network`, `head`); a student starts from its teacher."""
+    """Check every candidate that starts from weights (`network`, `head`); a student starts from its teacher.
+
+    Takes a second or two for each network. `WeightsMissing` and `WeightsUnsuitable` say what is checked.
+    """
     found = Preflight()
     networks = {
         name: config
@@ -157,7 +137,7 @@ def check_network(config: NetworkConfig | HeadConfig, loaded: Loaded, texts: Seq
         WeightsMissing: the network has too few layers.
         WeightsUnsuitable: it cannot read texts of `max_length` tokens, or its tokenizer does not know their words.
     """
-    from training.finetuning.arguments import precision_note
+    from training.finetuning.trainer import precision_note
     from training.models.weight_checks import check_forward, check_length, check_texts, length_notes
     from training.models.weights import check_layers
 
@@ -186,15 +166,12 @@ def check_experiment(experiment: Experiment) -> tuple[Findings, Path]:
     splits = split_data(loaded, experiment.data, experiment.seed)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
     folder = TrainingSettings().reports / f"{file_name(experiment.name)}-data-{stamp}"
-    findings = check_experiment_data(experiment, loaded, splits, folder)
+    findings = check_experiment_data(experiment, loaded, splits)
+    write_data_page(folder, findings, splits, experiment.name)
     return findings, folder / "data.html"
 
 
-def check_experiment_data(
-    experiment: Experiment, loaded: LoadedData, splits: Splits, folder: Path
-) -> Findings:
-    """Check data that is loaded and split, and write `data.html` with its pictures into `folder`."""
+def check_experiment_data(experiment: Experiment, loaded: LoadedData, splits: Splits) -> Findings:
+    """Check data that is loaded and split, as the candidates' networks will read them."""
     readers = readers_of(experiment.candidates)
-    findings = check_data(loaded, splits, experiment.data, seed=experiment.seed, readers=readers)
-    write_data_page(folder, findings, splits, experiment.name)
-    return findings
+    return check_data(loaded, splits, experiment.data, seed=experiment.seed, readers=readers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +18,13 @@ from stores.settings import SigningSettings
 from stores.signatures import sign_version, signatures_in
 from training.data import Part, Splits
 from training.evaluation.candidate import CandidateResult
-from training.experiment.schema import Experiment
 from training.gate.contenders import JUDGED_VERSION
-from training.logs import fields
 from training.models.config import HeadConfig, NetworkConfig, PerceptronConfig
 from training.models.registry import Candidate
 from training.models.result import History
-from training.pipeline.candidate_run import train_or_resume
-from training.pipeline.mlflow_logging import flat, log_records
-from training.pipeline.outcome import Outcome
-from training.pipeline.resume import RunFolder
+from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
+from training.pipeline.mlflow_logging import log_records
+from training.pipeline.observers import Run
 from training.reporting.model_card import CARD
 from training.reporting.run_report import write_json
 
@@ -38,8 +34,6 @@ REPORT_FILE = "fit_all.json"
 _LONGEST_NAME = 60
 _AT_THE_END = 10**9
 """Steps between evaluations: more than there are, so that the last step is the only one, and its weights are kept."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,19 +60,12 @@ class Refitted:
         }
 
 
-def refit(
-    winner: CandidateResult,
-    experiment: Experiment,
-    splits: Splits,
-    registry: ModelRegistry,
-    folder: RunFolder,
-    outcome: Outcome,
-    progress: Progress,
-) -> Refitted | None:
-    """Train `winner` on all labelled texts of `splits`, in a nested MLflow run; None where that fails, which is noted.
+def refit(run: Run, winner: CandidateResult, progress: Progress) -> Refitted | None:
+    """Train `winner` on all labelled texts, in a nested MLflow run; None where that fails, which is noted.
 
     The number of epochs is the one that the validation part chose for the winner.
     """
+    experiment, splits = run.experiment, run.splits
     name = winner.name[: _LONGEST_NAME - len(SUFFIX)] + SUFFIX
     config = with_fixed_epochs(
         experiment.candidates[winner.name],
@@ -86,14 +73,13 @@ def refit(
         int8=(winner.bundle / INT8_FILE).is_file(),
     )
     whole = replace(splits, train=splits.train + splits.validation + splits.test)
-    context = folder.context(name, experiment.with_found({name: config}), whole, registry, progress)
-    bundles = {item.name: item.bundle for item in outcome.evaluated}
+    context = run.folder.context(name, experiment.with_found({name: config}), whole, run.registry, progress)
+    bundles = {item.name: item.bundle for item in run.outcome.evaluated}
     context = replace(context, siblings={**context.siblings, **bundles}, fixed_epochs=True)
+    tags = {"kind": "refit", "candidate": winner.name, **experiment.smoke_tags()}
     try:
-        with registry.run(experiment.name, name, nested=True):
-            mlflow.set_tags({"kind": "refit", "candidate": winner.name, **experiment.smoke_tags()})
-            mlflow.log_params(flat(config.model_dump(exclude={"note"})))
-            trained = train_or_resume(config, whole, context)
+        with candidate_run(context, experiment.name, config, tags):
+            trained = train_or_resume(config, whole, context, run.observers)
             log_records(context)
             # All but the file is the evaluated one's, the temperature above all.
             description = winner.description.model_copy(update={"model_file": trained.description.model_file})
@@ -102,9 +88,9 @@ def refit(
             agreement = float((given == winner.test_predictions.probabilities.argmax(axis=1)).mean())
             mlflow.log_metrics({**trained.figures, "agreement_with_judged": agreement})
     except Exception as error:  # the evaluated winner is whole without it
-        log.exception("refit_failed", extra=fields(candidate=winner.name))
-        folder.keep(context.scratch)
-        outcome.failed[name] = f"{type(error).__name__}: {error}"
+        run.observers.refit_failed(winner)
+        run.folder.keep(context.scratch)
+        run.outcome.failed[name] = format_failure(error)
         return None
     return Refitted(
         context.bundle, description, whole.train, chosen_epochs(winner.trained.history), agreement
@@ -220,16 +206,15 @@ def write_refitted_report(
         )
 
 
-def fit_all_sentences(
-    experiment: Experiment, refitted: Refitted | None, outcome: Outcome, splits: Splits
-) -> list[str]:
+def fit_all_sentences(run: Run, refitted: Refitted | None) -> list[str]:
     """What a person must know of the figures of a run with `fit_all`; nothing for another run."""
-    if not experiment.fit_all:
+    outcome = run.outcome
+    if not run.experiment.fit_all:
         return []
     if refitted is None or outcome.judged_version is None:
         failed = "; ".join(f"{name}: {why}" for name, why in outcome.failed.items() if name.endswith(SUFFIX))
         return [f"Training on all texts failed ({failed}); the version is the evaluated one."]
-    return [refitted_sentence(refitted, outcome.judged_version.version, splits)]
+    return [refitted_sentence(refitted, outcome.judged_version.version, run.splits)]
 
 
 def refitted_sentence(refitted: Refitted, judged_version: str, splits: Splits) -> str:

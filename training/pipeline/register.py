@@ -9,26 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mlflow
-
 from classifier import Classifier, seal_bundle
 from classifier.reference import reference_frame, write_reference
 from stores.errors import ChampionChanged
 from stores.promotion import DATA_SOURCE, SOURCE_FINGERPRINT, label_tags
-from stores.registry import ModelRegistry, RegisteredModel, tags_of
+from stores.registry import RegisteredModel, tags_of
 from stores.settings import SigningSettings
-from training.data import Part, Splits
-from training.data.readers import source_identity
+from training.data import Part
+from training.data.loading import source_identity
 from training.evaluation.behaviour import Behaviour, run_behavioural_tests
 from training.evaluation.candidate import CandidateResult
-from training.experiment.schema import Experiment
 from training.gate.contenders import changed_source, current_champion, withholding_reasons
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.logs import fields
-from training.pipeline.outcome import Outcome
+from training.pipeline.observers import Run
 from training.pipeline.refit import Refitted, register_bundle, register_refitted, write_refitted_report
-from training.reporting.run_report import write_bundle_report, write_json
+from training.reporting.run_report import write_bundle_report
 
 log = logging.getLogger(__name__)
 _GOLDEN_LENGTH = 400
@@ -38,46 +35,36 @@ _INT8_TEXTS = 48
 """Texts with which the loader compares int8 and float32 on each processor: half a second of int8."""
 
 
-def run_gate(
-    experiment: Experiment,
-    winner: CandidateResult,
-    splits: Splits,
-    registry: ModelRegistry,
-    report: Path,
-    *,
-    registration: str | None = None,
-) -> Decision:
-    """Try the winner's behaviour, compare it with the champion, and write the page that shows both.
+def run_gate(run: Run, winner: CandidateResult, registration: str) -> Decision:
+    """Run the winner's behavioural tests, compare it with the champion, and write the page that shows both.
 
     `registration` finds the version that an interrupted run had registered the winner as (`registration_of`).
     """
+    experiment, registry, report = run.experiment, run.registry, run.outcome.report
     classifier = Classifier.load(winner.bundle, verify=False)
     behaviour = run_behavioural_tests(
-        classifier, splits.train, splits.test, experiment.behaviour, seed=experiment.seed
+        classifier, run.splits.train, run.splits.test, experiment.behaviour, seed=experiment.seed
     )
-    mlflow.log_metrics(behaviour.metrics())
-    write_json(report / "behaviour.json", behaviour.as_dict(texts=True))
-    keys = (registration, refitted_registration(registration)) if registration else ()
+    keys = (registration, refitted_registration(registration))
     own = [found.version for key in keys if (found := registry.registered_for(key))]
     pages = {
         report / "gate.html": True,
         winner.bundle / "report" / "gate.html": experiment.analysis.texts_in_bundle,
     }
-    return _judged(experiment, winner, splits, registry, behaviour, pages, own=own)
+    return _judged(run, winner, behaviour, pages, own=own)
 
 
 def _judged(
-    experiment: Experiment,
+    run: Run,
     winner: CandidateResult,
-    splits: Splits,
-    registry: ModelRegistry,
     behaviour: Behaviour,
     pages: Mapping[Path, bool],
     *,
     own: Collection[str],
 ) -> Decision:
     """Compare the winner with whichever version is champion now, and write `pages` (path → whether with texts)."""
-    champion = current_champion(registry, splits, keys=SigningSettings().keys, own=own)
+    experiment, splits = run.experiment, run.splits
+    champion = current_champion(run.registry, splits, keys=SigningSettings().keys, own=own)
     decision = decide(
         winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed, behaviour=behaviour
     )
@@ -119,21 +106,15 @@ def _stages_of(bundle: Path, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def register(
-    experiment: Experiment,
-    winner: CandidateResult,
-    splits: Splits,
-    registry: ModelRegistry,
-    outcome: Outcome,
-    refitted: Refitted | None = None,
-    *,
-    registration: str | None = None,
+    run: Run, winner: CandidateResult, refitted: Refitted | None, registration: str
 ) -> RegisteredModel:
     """Seal the winner's bundle, log it, register it, and give it the alias that the gate decided on, if any.
 
     Where it was `refitted` on all texts, that one is the next version, and gets the alias. A version that an
     interrupted run had registered for `registration` is used again. Where another version became champion after the
-    gate had evaluated, the winner is evaluated against that one, which may change `outcome.decision`.
+    gate had evaluated, the winner is evaluated against that one, which may change the outcome's decision.
     """
+    experiment, splits, registry, outcome = run.experiment, run.splits, run.registry, run.outcome
     assert outcome.decision is not None
     bundle, decision = winner.bundle, outcome.decision
     frame = reference_frame(
@@ -190,26 +171,13 @@ def register(
         write_refitted_report(refitted, winner, version.version, splits)
         data |= refitted.data_facts(version.version)
         seal_bundle(refitted.bundle, refitted.description, data=data, **sealing)
-        version = register_refitted(
-            refitted, version, tags, registry, refitted_registration(registration) if registration else None
-        )
-    version = _with_alias(experiment, winner, splits, registry, outcome, version)
-    decision = outcome.decision
-    mlflow.log_metrics({f"winner_{key}": value for key, value in winner.metrics().items()})
-    mlflow.set_tags({"winner": winner.name, "version": version.version, **tags_of(decision.tags())})
-    mlflow.log_text(decision.as_markdown(winner.name, experiment.name), "decision.md")
-    return version
+        version = register_refitted(refitted, version, tags, registry, refitted_registration(registration))
+    return _with_alias(run, winner, version)
 
 
-def _with_alias(
-    experiment: Experiment,
-    winner: CandidateResult,
-    splits: Splits,
-    registry: ModelRegistry,
-    outcome: Outcome,
-    version: RegisteredModel,
-) -> RegisteredModel:
+def _with_alias(run: Run, winner: CandidateResult, version: RegisteredModel) -> RegisteredModel:
     """Give `version` the alias that the gate decided on; decided again if the champion has changed since."""
+    registry, outcome = run.registry, run.outcome
     for _ in range(_MOST_JUDGEMENTS):
         decision = outcome.decision
         assert decision is not None
@@ -223,10 +191,8 @@ def _with_alias(
             log.warning("champion_changed", extra=fields(words=str(error)))
         assert decision.behaviour is not None
         # The page in the bundle, which is sealed and registered, stays that of the first judgement.
-        again = _judged(
-            experiment, winner, splits, registry, decision.behaviour, {outcome.report / "gate.html": True},
-            own=[version.version],
-        )  # fmt: skip
+        pages = {outcome.report / "gate.html": True}
+        again = _judged(run, winner, decision.behaviour, pages, own=[version.version])
         before = _version_label(decision.champion_version)
         note = f"Decided again: {before} at first, and {_version_label(again.champion_version)} at promotion."
         outcome.decision = replace(again, reasons=(*again.reasons, note))

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from glob import escape
 from pathlib import Path
@@ -28,12 +28,17 @@ from stores.names import file_name
 from stores.registry import ModelRegistry
 from training.data import Splits
 from training.experiment.schema import Experiment
+from training.logs import fields
 from training.models.fingerprint import training_identity, training_inputs
-from training.models.result import Trained, TrainingContext
-from training.pipeline.mlflow_logging import RECORDS
+from training.models.registry import Candidate
+from training.models.result import EpochCallback, Trained, TrainingContext, ignore_epochs
 from training.settings import TrainingSettings
 
+RECORDS = "training"
+"""Folder of a report, and of a candidate's artifacts, for what is kept of trainings."""
+
 _NOTE, _TRAINED = "run.json", "trained.json"
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_-]+")
 _KEPT_DAYS = 7
 """Days after which interrupted runs are deleted."""
 
@@ -66,27 +71,17 @@ class RunFolder:
 
         What another configuration of the same name has left in the report is removed.
         """
-        settings = TrainingSettings()
-        config, seed = experiment.candidates[name], experiment.seed
-        inputs = training_inputs(config, experiment.candidates, splits, seed, registry)
-        identity = training_identity(config, splits, seed, inputs)
-        scratch, records = self.scratch / f"{name}-{identity[:12]}", self.report / RECORDS / name
-        if self.records.get(name) != identity:
+        context = training_context(
+            name, experiment.candidates[name], splits, experiment.seed, self.scratch, registry, progress,
+            candidates=experiment.candidates,
+        )  # fmt: skip
+        records = self.report / RECORDS / name
+        if self.records.get(name) != context.identity:
             for folder in (records, self.report / name):
                 shutil.rmtree(folder, ignore_errors=True)
-            self.records[name] = identity
+            self.records[name] = context.identity
             self._write_note()
-        (scratch / "bundle").mkdir(parents=True, exist_ok=True)
-        return TrainingContext(
-            name, scratch / "bundle", scratch, seed, progress, registry,
-            siblings=dict.fromkeys(experiment.candidates),
-            records=records,
-            tokens=settings.tokens,
-            resume=True,
-            identity=identity,
-            inputs=inputs,
-            signing_key=settings.checkpoint_key,
-        )  # fmt: skip
+        return replace(context, records=records)
 
     def keep(self, scratch: Path) -> bool:
         """Let a candidate's folder outlive the run, if a later one can continue from it; whether it can."""
@@ -114,6 +109,48 @@ class RunFolder:
         part = self.scratch / f"{_NOTE}.part"
         part.write_text(json.dumps(facts), encoding="utf-8")
         part.replace(self.scratch / _NOTE)
+
+
+def training_context(
+    name: str,
+    config: Candidate,
+    splits: Splits,
+    seed: int,
+    root: Path,
+    registry: ModelRegistry,
+    progress: Progress,
+    *,
+    candidates: Mapping[str, Candidate] | None = None,
+    watch: EpochCallback = ignore_epochs,
+) -> TrainingContext:
+    """Where and how a candidate is trained: in the same folder of `root` again for the same training identity.
+
+    Args:
+        name: of the training, in MLflow and on the console.
+        config: of the candidate.
+        splits: its texts.
+        seed: its seed.
+        root: folder of the run, the comparison or the search.
+        registry: where a teacher that is a version is found, and the training is logged.
+        progress: where the training shows how far it is.
+        candidates: every candidate of the experiment where one may teach another.
+        watch: called after each evaluation; what it raises ends the training.
+    """
+    settings, candidates = TrainingSettings(), candidates or {}
+    inputs = training_inputs(config, candidates, splits, seed, registry)
+    identity = training_identity(config, splits, seed, inputs)
+    scratch = root / f"{_NOT_PLAIN.sub('-', name)}-{identity[:12]}"
+    (scratch / "bundle").mkdir(parents=True, exist_ok=True)
+    return TrainingContext(
+        name, scratch / "bundle", scratch, seed, progress, registry,
+        siblings=dict.fromkeys(candidates),
+        watch=watch,
+        tokens=settings.tokens,
+        resume=True,
+        identity=identity,
+        inputs=inputs,
+        signing_key=settings.checkpoint_key,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -198,7 +235,7 @@ def load_trained(context: TrainingContext) -> Trained | None:
         _empty(context)
         return None
     except (ValueError, KeyError, TypeError, ValidationError) as error:
-        logger.warning("trained_anew", extra={"fields": {"candidate": context.name, "why": str(error)}})
+        logger.warning("trained_anew", extra=fields(candidate=context.name, why=str(error)))
         _empty(context)
         return None
     return trained
@@ -287,7 +324,7 @@ def _remove_forgotten(settings: TrainingSettings) -> None:
                 and folder.stat().st_mtime < longest_ago
                 and (lock := _locked(folder, settings))
             ):
-                logger.info("interrupted_run_removed", extra={"fields": {"folder": folder.name}})
+                logger.info("interrupted_run_removed", extra=fields(folder=folder.name))
                 shutil.rmtree(folder, ignore_errors=True)
                 lock.release()
 

@@ -11,8 +11,8 @@ from statistics import mean
 from typing import Any
 
 from stores.tabular import Table, unique_names
-from training.data.errors import ColumnNotFound
 from training.data.rows import JOINED_NAMES, LABEL_NAMES, TEXT_NAMES
+from training.errors import ColumnNotFound
 
 _ROWS = 2_000
 """Rows that are looked at."""

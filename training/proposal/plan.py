@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.data.sampling import quotas
+from training.data.split import quotas
 
 FEW_A_CLASS = 32
 """Texts of the median class below which networks are not fine-tuned."""

@@ -22,12 +22,12 @@ from stores.tabular import TableOptions
 from stores.tabular.encoding import likely_encoding
 from stores.tabular.lines import TextFile
 from training.data import DataConfig, LoadedData, load_data
-from training.data.checks.content import UNSPACED, UNSURE, languages
+from training.data.checks import UNSPACED, UNSURE, languages
 from training.data.config import ChecksConfig
 from training.data.deduplication import near_duplicate_groups
-from training.data.errors import DataRefused, SourceNotFound
 from training.data.labels import LabelVariants, kind_of_labels, label_variants
-from training.data.readers import open_source
+from training.data.loading import open_source
+from training.errors import DataRefused, SourceNotFound
 from training.models.weights import weights_source
 from training.proposal.columns import ChosenColumns, choose_columns, column_contents, other_texts
 from training.proposal.plan import MINILM, Figures

@@ -199,15 +199,62 @@ def student_sentences(
     ]
 
 
-def write_student_sentences(
-    folder: Path, experiment: Experiment, evaluated: Sequence[CandidateResult], splits: Splits
+def baseline_sentences(
+    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: CandidateResult, splits: Splits
 ) -> list[str]:
-    """`student_sentences`, also as `students.md` in `folder` where there are any."""
-    sentences = student_sentences(experiment, evaluated, splits)
-    if sentences:
-        text = "# Students\n\n" + "".join(f"- {sentence}\n" for sentence in sentences)
-        (folder / "students.md").write_text(text, encoding="utf-8")
+    """A sentence for each baseline that the winner is not shown to beat on the test part."""
+    sentences = []
+    for item in evaluated:
+        if item.name == winner.name or not experiment.candidates[item.name].baseline:
+            continue
+        gain = difference(winner, item, splits, experiment.gate, seed=experiment.seed)
+        if gain.low > 0:
+            continue
+        relation = "better than" if gain.high < 0 else "as good as"
+        sentences.append(
+            f"The baseline {item.name} is {relation} {winner.name} here: the winner's macro-F1 differs by "
+            f"{gain.value:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), and the baseline takes "
+            f"{item.megabytes:.1f} MB and {item.milliseconds:.1f} ms per text against {winner.megabytes:.1f} MB and "
+            f"{winner.milliseconds:.1f} ms."
+        )
     return sentences
+
+
+@dataclass(frozen=True)
+class WinnerComparison:
+    """The winner compared with the other candidates, in words."""
+
+    baselines: tuple[str, ...] = ()
+    """See `baseline_sentences`."""
+    students: tuple[str, ...] = ()
+    """See `student_sentences`."""
+    conclusion: str = ""
+    """Markdown; empty where there is nothing to compare."""
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Those about baselines and students."""
+        return (*self.baselines, *self.students)
+
+
+def compare_winner(
+    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: CandidateResult, splits: Splits
+) -> WinnerComparison:
+    """Compare the winner with the baselines, students with the others, and all with one another."""
+    return WinnerComparison(
+        tuple(baseline_sentences(experiment, evaluated, winner, splits)),
+        tuple(student_sentences(experiment, evaluated, splits)),
+        conclude(experiment, evaluated, winner, splits),
+    )
+
+
+def write_comparison(folder: Path, comparison: WinnerComparison) -> None:
+    """Write `students.md` and `conclusion.md` into `folder`, each where there is something to say."""
+    if comparison.students:
+        text = "# Students\n\n" + "".join(f"- {sentence}\n" for sentence in comparison.students)
+        (folder / "students.md").write_text(text, encoding="utf-8")
+    if comparison.conclusion:
+        (folder / "conclusion.md").write_text(comparison.conclusion, encoding="utf-8")
 
 
 def _sentence(

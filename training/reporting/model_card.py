@@ -9,7 +9,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from classifier.runtime import runtimes
 from stores.names import markdown_cell
 from training.data import Splits
-from training.data.checks.findings import Findings
+from training.data.findings import Findings
 from training.evaluation.candidate import CandidateResult
 from training.evaluation.intervals import Interval
 from training.experiment.schema import Experiment

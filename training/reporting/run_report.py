@@ -1,11 +1,12 @@
-"""The report of a run: the closing table, its notes, and the files of `report/`."""
+"""The outcome of a run and its report: the closing table, `index.html`, and the files of `report/`."""
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -13,18 +14,186 @@ from rich.markup import escape
 from rich.table import Table
 
 from stores.registry import RegisteredModel
-from training.data import Splits
+from training.data import LoadedData, Splits
+from training.data.findings import Findings
 from training.evaluation import pareto
-from training.evaluation.candidate import CandidateResult, difference
-from training.evaluation.error_report import FOLDER as ERRORS
+from training.evaluation.candidate import CandidateResult
+from training.evaluation.error_analysis import FOLDER as ERRORS
+from training.evaluation.error_analysis import Confusion, confusions
+from training.evaluation.pareto import dominators
 from training.experiment.rerun import EXPERIMENT_FILE, RERUN_FILE, rerun_yaml, resolved_yaml
 from training.experiment.schema import Experiment
 from training.gate.decision import Decision
 from training.reporting import plots
 from training.reporting.comparison_plots import draw_comparison
-from training.reporting.conclusion import conclude
 from training.reporting.model_card import CARD
-from training.reporting.style import mark
+from training.reporting.style import mark, write_page
+
+
+@dataclass
+class Outcome:
+    """What a run left behind."""
+
+    run_id: str
+    report: Path
+    """Folder of pictures and figures."""
+    evaluated: list[CandidateResult] = field(default_factory=list)
+    runs: dict[str, str] = field(default_factory=dict)
+    """Candidate → its MLflow run."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Candidate → why it failed."""
+    winner: str = ""
+    version: RegisteredModel | None = None
+    judged_version: RegisteredModel | None = None
+    """With `fit_all`, the version that the figures are of; None where it is `version` itself."""
+    decision: Decision | None = None
+
+
+PAGE = "index.html"
+
+_MOST_PAIRS = 8
+
+_RUN_PICTURES = (
+    ("comparison.png", "Quality and cost of all candidates"),
+    ("pareto.png", "Quality against cost"),
+    ("precision_recall.png", "Precision against recall"),
+)
+_WINNER_PICTURES = (
+    ("confusion_matrix.png", "Confusion matrix of the winner"),
+    ("cascade.png", "Accuracy against the share of texts answered early"),
+    ("class_f1.png", "Precision, recall and F1 of each class"),
+    ("reliability.png", "Calibration"),
+    ("loss.png", "Loss during training"),
+    ("metrics_over_time.png", "Metrics during training"),
+)
+_LINKS = (
+    ("gate.html", "The gate's decision, with every check"),
+    ("data/data.html", "The data and its checks"),
+    ("conclusion.md", "Comparison of the candidates in words"),
+    ("model_card.md", "Model card"),
+    ("label_errors.csv", "Labels that are probably wrong"),
+    ("candidates.json", "All figures as JSON"),
+    ("experiment.yaml", "The experiment, every default written out"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """One row of the table of candidates."""
+
+    name: str
+    role: str
+    """`winner`, `baseline` or empty."""
+    evaluated: CandidateResult
+    dominated_by: str | None
+    """The candidate that is no worse in quality, latency and size; None on the Pareto front."""
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Wall time of the training; None where it was not measured."""
+        return self.evaluated.trained.figures.get("training_seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPicture:
+    """A PNG of the report as a data address."""
+
+    title: str
+    address: str
+
+
+def write_run_page(
+    outcome: Outcome,
+    experiment: Experiment,
+    loaded: LoadedData,
+    splits: Splits,
+    findings: Findings,
+    sentences: Sequence[str],
+) -> Path:
+    """Write `index.html` into the report folder and return its path.
+
+    Args:
+        outcome: the finished run; its decision and version may be missing where the run stopped before the gate.
+        experiment: what was run.
+        loaded: what was read of the source.
+        splits: the parts.
+        findings: results of the data checks.
+        sentences: what the run said about its result, in plain sentences.
+    """
+    winner = next((item for item in outcome.evaluated if item.name == outcome.winner), None)
+    return write_page(
+        "run.html.j2",
+        outcome.report / PAGE,
+        experiment=experiment,
+        outcome=outcome,
+        winner=winner,
+        rows=_candidate_rows(outcome.evaluated, experiment, outcome.winner),
+        sentences=[sentence for sentence in sentences if sentence],
+        pictures=_embedded(outcome.report, _RUN_PICTURES),
+        winner_pictures=_embedded(outcome.report / outcome.winner, _WINNER_PICTURES) if winner else [],
+        pairs=_most_confused(winner, experiment.gate.confidence),
+        parts={name: len(part) for name, part in splits.parts().items() if len(part)},
+        labels=splits.labels,
+        counts=loaded.counts,
+        source=loaded.source,
+        findings=findings,
+        links=_links(outcome.report, outcome.winner),
+    )
+
+
+def run_note(outcome: Outcome, winner: CandidateResult, experiment_id: str) -> str:
+    """The description of the run's page in MLflow, as Markdown: the result and a link to the report."""
+    assert outcome.version is not None
+    page = f"#/experiments/{experiment_id}/runs/{outcome.run_id}/artifacts/report/{PAGE}"
+    return (
+        f"**{winner.name}**: macro-F1 {winner.test.macro_f1}, accuracy {winner.test.accuracy} on "
+        f"{winner.test.texts:,} test texts. Version {outcome.version.version} of {outcome.version.name}.\n\n"
+        f"[Open the report]({page})"
+    )
+
+
+def _candidate_rows(
+    evaluated: Sequence[CandidateResult], experiment: Experiment, winner: str
+) -> list[CandidateRow]:
+    better = dominators([point for item in evaluated for point in item.points])
+    return [
+        CandidateRow(
+            item.name,
+            "winner"
+            if item.name == winner
+            else "baseline"
+            if experiment.candidates[item.name].baseline
+            else "",
+            item,
+            better.get(item.name),
+        )
+        for item in sorted(evaluated, key=lambda item: -item.validation.macro_f1.value)
+    ]
+
+
+def _most_confused(winner: CandidateResult | None, confidence: float) -> list[Confusion]:
+    return confusions(winner.test, confidence)[:_MOST_PAIRS] if winner else []
+
+
+def _embedded(folder: Path, pictures: Sequence[tuple[str, str]]) -> list[EmbeddedPicture]:
+    return [
+        EmbeddedPicture(title, _address(folder / name))
+        for name, title in pictures
+        if (folder / name).is_file()
+    ]
+
+
+def _address(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+
+
+def _links(report: Path, winner: str) -> list[tuple[str, str]]:
+    found = [(address, title) for address, title in _LINKS if (report / address).is_file()]
+    for page in sorted(report.glob("*/errors/errors.html")):
+        name = page.parents[1].name
+        marked = " (winner)" if name == winner else ""
+        found.append((page.relative_to(report).as_posix(), f"Mistakes of {name}{marked}"))
+    return found
 
 
 def smoke_sentences(experiment: Experiment, registered: str) -> list[str]:
@@ -92,41 +261,6 @@ def how_to_promote(version: RegisteredModel, decision: Decision) -> str:
         f"`python -m training promote {version.version} --model {version.name}{force}` makes it champion; to keep the "
         "two apart, train it under another name (MODEL_NAME, or `model_name` in the experiment)."
     )
-
-
-def baseline_sentences(
-    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: CandidateResult, splits: Splits
-) -> list[str]:
-    """A sentence for each baseline that the winner is not shown to beat on the test part."""
-    sentences = []
-    for item in evaluated:
-        if item.name == winner.name or not experiment.candidates[item.name].baseline:
-            continue
-        gain = difference(winner, item, splits, experiment.gate, seed=experiment.seed)
-        if gain.low > 0:
-            continue
-        relation = "better than" if gain.high < 0 else "as good as"
-        sentences.append(
-            f"The baseline {item.name} is {relation} {winner.name} here: the winner's macro-F1 differs by "
-            f"{gain.value:+.3f} (interval {gain.low:+.3f} to {gain.high:+.3f}), and the baseline takes "
-            f"{item.megabytes:.1f} MB and {item.milliseconds:.1f} ms per text against {winner.megabytes:.1f} MB and "
-            f"{winner.milliseconds:.1f} ms."
-        )
-    return sentences
-
-
-def write_conclusion(
-    folder: Path,
-    experiment: Experiment,
-    evaluated: Sequence[CandidateResult],
-    winner: CandidateResult,
-    splits: Splits,
-) -> str:
-    """Write `conclusion.md`, and return it; neither where there is nothing to compare."""
-    text = conclude(experiment, evaluated, winner, splits)
-    if text:
-        (folder / "conclusion.md").write_text(text, encoding="utf-8")
-    return text
 
 
 def write_run_report(

@@ -11,7 +11,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import optuna
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from optuna.exceptions import ExperimentalWarning
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -20,18 +19,12 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from training.evaluation.candidate import CandidateResult
 from training.experiment.schema import Experiment
-from training.reporting.plots import BLUE, GREEN, GREY, ORANGE
+from training.reporting.plots import BLUE, GREY, ORANGE
 from training.reporting.run_report import write_json
 from training.reporting.style import saved, sheet
 from training.search.study import settings_of
 from training.search.trials import FAILURE, best_trials
-
-Point = tuple[str, str | None, float, float]
-"""Candidate, its phase, macro-precision, macro-recall."""
-_COLOURS = (BLUE, GREEN, ORANGE, "#8c6bb1", "#b5524f")
-_MARKERS = ("o", "s", "D", "^", "v")
 
 
 def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: str) -> Path:
@@ -74,81 +67,6 @@ def parameter_importances(importances: Mapping[str, float], path: Path, *, title
     return saved(figure, path)
 
 
-def precision_recall(
-    points: Sequence[Point],
-    trials: Sequence[tuple[float, float]],
-    winner: str | None,
-    path: Path,
-    *,
-    title: str,
-) -> Path:
-    """Macro-precision against macro-recall on the validation part, with lines of equal F1.
-
-    Args:
-        points: the candidates.
-        trials: (precision, recall) of complete trials, as small dots.
-        winner: the candidate that won; its name is bold.
-        path: where the picture goes.
-        title: its title.
-    """
-    figure, axes = sheet(7.6, 6.2)
-    everything = np.asarray([point[2:] for point in points] + list(trials))
-    low = max(0.0, float(everything.min()) - 0.04)
-    high = min(1.02, float(everything.max()) + 0.04)
-    _equal_f1(axes, low, high)
-    if trials:
-        axes.scatter(
-            [recall for _, recall in trials], [precision for precision, _ in trials],
-            s=14, color=GREY, alpha=0.7, label="trials of the search",
-        )  # fmt: skip
-    phases = list(dict.fromkeys(phase for _, phase, _, _ in points))
-    for index, phase in enumerate(phases):
-        shown = [point for point in points if point[1] == phase]
-        axes.scatter(
-            [point[3] for point in shown], [point[2] for point in shown], s=70, zorder=3,
-            color=_COLOURS[index % len(_COLOURS)], marker=_MARKERS[index % len(_MARKERS)], label=phase or "candidates",
-        )  # fmt: skip
-    # Names beside the picture's points, spread so that near ones stay readable.
-    ranked = sorted(points, key=lambda point: point[2])
-    heights = _spread([point[2] for point in ranked], 0.045 * (high - low))
-    for (name, _, precision, recall), height in zip(ranked, heights, strict=True):
-        axes.annotate(
-            f"{name} (winner)" if name == winner else name, (recall, precision),
-            xytext=(high + 0.02 * (high - low), height), textcoords="data", annotation_clip=False, va="center",
-            fontsize=9, fontweight="bold" if name == winner else "normal",
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.6},
-        )  # fmt: skip
-    axes.set_xlim(low, high)
-    axes.set_ylim(low, high)
-    axes.set_xlabel("macro-recall")
-    axes.set_ylabel("macro-precision")
-    axes.set_title(title)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
-    return saved(figure, path)
-
-
-def _equal_f1(axes: Axes, low: float, high: float) -> None:
-    recall = np.linspace(max(low, 1e-3), high, 200)
-    for f1 in np.linspace(low, min(high, 1.0), 6)[1:-1]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = f1 * recall / (2 * recall - f1)
-        inside = (precision >= low) & (precision <= high) & (2 * recall > f1)
-        axes.plot(recall[inside], precision[inside], color="#dddddd", linewidth=1, zorder=0)
-        if inside.any():
-            axes.annotate(
-                f"F1 {f1:.2f}", (recall[inside][-1], precision[inside][-1]), color=GREY, fontsize=8,
-                xytext=(-4, 4), textcoords="offset points", ha="right",
-            )  # fmt: skip
-
-
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """`heights`, rising, moved up where they are nearer than `gap`."""
-    spread: list[float] = []
-    for height in heights:
-        spread.append(max(height, spread[-1] + gap) if spread else height)
-    return spread
-
-
 _SHOWN = 5
 _ENOUGH_TO_EXPLAIN = 4
 
@@ -185,53 +103,6 @@ def write_search_report(study: optuna.Study, experiment: Experiment, folder: Pat
         mlflow.log_metrics({f"search_{outcome}": float(count) for outcome, count in counts.items()})
         mlflow.set_tag("study", study.study_name)
     return shown
-
-
-def write_balance(
-    experiment: Experiment,
-    evaluated: Sequence[CandidateResult],
-    winner: str | None,
-    study: optuna.Study | None,
-    path: Path,
-) -> Table:
-    """Draw precision against recall of every candidate on the validation part; returns them as a table, best first."""
-    ranked = sorted(evaluated, key=lambda item: -item.validation.macro_f1.value)
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if study else []
-    precision_recall(
-        [
-            (
-                item.name,
-                experiment.phase_of(item.name),
-                item.validation.macro_precision.value,
-                item.validation.macro_recall.value,
-            )
-            for item in ranked
-        ],
-        [(trial.user_attrs["macro_precision"], trial.user_attrs["macro_recall"]) for trial in complete],
-        winner,
-        path,
-        title=f"{experiment.name}: {ranked[0].validation.texts:,} validation texts",
-    )
-    table = Table(
-        title="Precision and recall on the validation part, which chooses",
-        title_justify="left", box=SIMPLE_HEAD, collapse_padding=True,
-    )  # fmt: skip
-    table.add_column("candidate", no_wrap=True)
-    table.add_column("phase", no_wrap=True)
-    for heading in ("precision", "recall", "F1", "interval"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for item in ranked:
-        scores = item.validation
-        table.add_row(
-            item.name,
-            experiment.phase_of(item.name) or "",
-            f"{scores.macro_precision.value:.3f}",
-            f"{scores.macro_recall.value:.3f}",
-            f"{scores.macro_f1.value:.3f}",
-            f"{scores.macro_f1.low:.3f}–{scores.macro_f1.high:.3f}",
-            style="bold" if item.name == winner else None,
-        )
-    return table
 
 
 def _best_table(study: optuna.Study, title: str) -> Table:

@@ -23,9 +23,11 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from stores.registry import ModelRegistry
 from training.data import Splits
 from training.errors import SearchUnavailable
 from training.experiment.schema import Experiment
+from training.models.fingerprint import training_identity, training_inputs
 from training.search.config import Dimension, PrunerConfig, SearchConfig
 from training.settings import TrainingSettings
 
@@ -108,7 +110,9 @@ _LOCK_WAIT_SECONDS = 60
 _POSTGRES_LOCK = 0x43485352  # any number that is used for nothing else
 
 
-def open_study(experiment: Experiment, splits: Splits, settings: TrainingSettings) -> optuna.Study:
+def open_study(
+    experiment: Experiment, splits: Splits, registry: ModelRegistry, settings: TrainingSettings
+) -> optuna.Study:
     """The study of `experiment`'s search on these texts: made if there is none, else with all its trials.
 
     Raises:
@@ -121,7 +125,7 @@ def open_study(experiment: Experiment, splits: Splits, settings: TrainingSetting
     try:
         with _turn(address):
             return optuna.create_study(
-                study_name=study_name(experiment, splits),
+                study_name=study_name(experiment, splits, registry),
                 storage=_storage(address, search),
                 direction="maximize",
                 sampler=SeededByTrial(experiment.seed, search.startup_trials),
@@ -133,15 +137,18 @@ def open_study(experiment: Experiment, splits: Splits, settings: TrainingSetting
         raise SearchUnavailable(f"the trials at {where} (SEARCH_URL) cannot be read: {error}") from None
 
 
-def study_name(experiment: Experiment, splits: Splits) -> str:
-    """Name of the study: the same for the same search, another when anything that affects results changes."""
+def study_name(experiment: Experiment, splits: Splits, registry: ModelRegistry | None = None) -> str:
+    """Name of the study: the same for the same search, another when anything that affects results changes.
+
+    That is the `training_identity` of the candidate that is searched from, and the search's own options.
+    """
     search = experiment.search
     assert search is not None
+    template = experiment.candidates[search.candidate]
+    inputs = training_inputs(template, experiment.candidates, splits, experiment.seed, registry)
     identity = {
-        "template": experiment.candidates[search.candidate].model_dump(mode="json", exclude={"note"}),
+        "training": training_identity(template, splits, experiment.seed, inputs),
         "search": search.model_dump(mode="json", exclude={"trials", "timeout", "keep", "heartbeat"}),
-        "seed": experiment.seed,
-        "data": splits.fingerprint,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return f"{experiment.name}-{digest[:12]}"

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mlflow
@@ -25,7 +25,8 @@ from training.logs import fields
 from training.models.config import NetworkConfig
 from training.models.registry import Candidate, train_candidate
 from training.models.result import EpochCallback, History, TrainingContext
-from training.pipeline.mlflow_logging import flat
+from training.pipeline.candidate_run import candidate_run
+from training.pipeline.resume import training_context
 from training.search.config import SEARCH_PHASE, SearchConfig
 from training.search.study import fail_dead_trials, open_study, retry, settings_of, suggest_settings
 from training.settings import TrainingSettings
@@ -72,20 +73,28 @@ class Objective:
         settings = suggest_settings(trial, search.space)
         config = search.configured(self.experiment.candidates[search.candidate], settings)
         log.info("trial_started", extra=fields(trial=trial.number, settings=settings))
-        with self.registry.run(self.experiment.name, f"trial_{trial.number}", nested=True) as run:
+        context = training_context(
+            f"trial_{trial.number}", config, self.splits, self.experiment.seed, self.scratch, self.registry,
+            self.progress, watch=_watching(trial),
+        )  # fmt: skip
+        context = replace(context, resume=False)  # a trial that did not end is tried again from its start
+        parent = trial.study.user_attrs.get(PARENT)
+        tags = {
+            "kind": "trial",
+            "phase": SEARCH_PHASE,
+            "study": trial.study.study_name,
+            **self.experiment.smoke_tags(),
+            **({MLFLOW_PARENT_RUN_ID: parent} if parent else {}),
+        }
+        with candidate_run(context, self.experiment.name, config, tags) as run:
             trial.set_user_attr("run_id", run.info.run_id)
-            mlflow.set_tags({"kind": "trial", "phase": SEARCH_PHASE, "study": trial.study.study_name})
-            mlflow.set_tags(self.experiment.smoke_tags())
-            if parent := trial.study.user_attrs.get(PARENT):
-                mlflow.set_tag(MLFLOW_PARENT_RUN_ID, parent)
-            mlflow.log_params(flat(config.model_dump(exclude={"note"})))
             try:
-                figures = self._trained(trial, config)
+                figures = validated(config, self.splits, context)
             except optuna.TrialPruned as stopped:
                 mlflow.set_tag("outcome", f"pruned: {stopped}")
                 pruned = stopped
-            except Exception as error:
-                mlflow.set_tags({"outcome": "failed", "failure": f"{type(error).__name__}: {error}"[:5000]})
+            except Exception:
+                mlflow.set_tag("outcome", "failed")
                 raise
             else:
                 mlflow.set_tag("outcome", "complete")
@@ -94,25 +103,9 @@ class Objective:
                     trial.set_user_attr(name, figures[name])
                 log.info("trial_complete", extra=fields(trial=trial.number, **figures))
                 return figures["macro_f1"]
+            finally:
+                shutil.rmtree(context.scratch, ignore_errors=True)
         raise pruned  # outside of the run, which has not failed
-
-    def _trained(self, trial: optuna.Trial, config: Candidate) -> dict[str, float]:
-        folder = self.scratch / f"trial_{trial.number}_{os.getpid()}"
-        (folder / "bundle").mkdir(parents=True)
-        context = TrainingContext(
-            f"trial {trial.number}",
-            folder / "bundle",
-            folder,
-            self.experiment.seed,
-            self.progress,
-            self.registry,
-            watch=_watching(trial),
-            tokens=TrainingSettings().tokens,
-        )
-        try:
-            return validated(config, self.splits, context)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def validated(config: Candidate, splits: Splits, context: TrainingContext) -> dict[str, float]:
@@ -182,7 +175,7 @@ def search(
     """
     config = experiment.search
     assert config is not None
-    study = open_study(experiment, splits, TrainingSettings())
+    study = open_study(experiment, splits, registry, TrainingSettings())
     if parent_run:
         study.set_user_attr(PARENT, parent_run)
     task = progress.add_task(f"search of {config.candidate}", total=config.trials)

@@ -16,10 +16,10 @@ from training.evaluation.intervals import Interval
 from training.reporting.plots import BLUE, GREEN, GREY, ORANGE
 from training.reporting.run_report import write_json
 from training.reporting.style import LiteralFigure
-from training.seed_comparison.statistics import Ranking
+from training.seed_comparison.statistics import Plan, Ranking
 
 if TYPE_CHECKING:
-    from training.seed_comparison.trial import Plan
+    from training.seed_comparison.statistics import Plan
 
 _COLOURS = {"better": GREEN, "worse": ORANGE}
 

@@ -1,29 +1,103 @@
-"""Train every candidate with every seed, in turns; reuse trials of earlier comparisons."""
+"""Train every candidate with every seed, in turns, as MLflow runs; reuse trials of earlier comparisons."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import mlflow
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from classifier import Classifier
 from stores.names import file_name
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
-from training.data import Splits, load_data, split_data
+from training.data import Part, Splits, load_data, split_data
 from training.distillation.teacher import pinned_teachers
 from training.errors import NoCandidateLeft
+from training.evaluation.cost import cost_of
+from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
 from training.logs import training_progress
-from training.models.fingerprint import training_inputs
-from training.pipeline.resume import working_folder
+from training.models.registry import Candidate
+from training.models.result import Trained, TrainingContext
+from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
+from training.pipeline.mlflow_logging import MlflowObserver
+from training.pipeline.observers import ConsoleObserver, LogObserver, Observers, RunObserver
+from training.pipeline.resume import training_context, working_folder
 from training.seed_comparison.report import ranking_table, write_report
-from training.seed_comparison.statistics import Ranking, rankings
-from training.seed_comparison.trial import Plan, Trial, find_trial, run_trial, trial_key
+from training.seed_comparison.statistics import Plan, Ranking, Trial, rankings
 from training.settings import TrainingSettings
+
+KIND = "seed"
+"""Tag `kind` of a trial's MLflow run."""
+
+
+def find_trial(registry: ModelRegistry, experiment: str, candidate: str, key: str, seed: int) -> Trial | None:
+    """The trial as an earlier comparison finished it, or None."""
+    runs = registry.client.search_runs(
+        [registry.experiment_id(experiment)],
+        f"tags.kind = '{KIND}' and tags.trial = '{key}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    return Trial(candidate, seed, dict(runs[0].data.metrics), runs[0].info.run_id) if runs else None
+
+
+def run_trial(
+    experiment: str,
+    candidate: str,
+    config: Candidate,
+    splits: Splits,
+    context: TrainingContext,
+    observers: RunObserver,
+) -> Trial:
+    """Train, score and time one candidate in a nested run; its files are deleted once it is in MLflow.
+
+    Where a step after training fails they stay, and the next comparison scores them without training again.
+
+    Raises:
+        Exception: whatever fails; the run is marked FAILED and says why.
+    """
+    tags = {"kind": KIND, "candidate": candidate, "seed": str(context.seed), "trial": context.identity}
+    try:
+        with candidate_run(context, experiment, config, tags) as run:
+            trained = train_or_resume(config, splits, context, observers)
+            figures = _scored(trained, splits, context.bundle)
+            mlflow.log_metrics(figures)
+    finally:
+        for task in context.progress.task_ids:
+            context.progress.remove_task(task)
+    shutil.rmtree(context.scratch, ignore_errors=True)
+    return Trial(candidate, context.seed, figures, run.info.run_id)
+
+
+def _scored(trained: Trained, splits: Splits, bundle: Path) -> dict[str, float]:
+    """Quality on the held-out parts and cost, through the files that serving would load."""
+    trained.description.write(bundle)
+    classifier = Classifier.load(bundle, verify=False)
+    cost = cost_of(classifier, splits.validation.texts)
+    return {
+        **trained.figures,
+        **_quality(classifier, splits.validation, "validation"),
+        **_quality(classifier, splits.test, "test"),
+        "latency_ms_p50": cost.milliseconds,
+        "megabytes": cost.megabytes,
+    }
+
+
+def _quality(classifier: Classifier, part: Part, name: str) -> dict[str, float]:
+    truth = positions_of(part.labels, classifier.labels)
+    given = classifier.predict(part.texts).argmax(axis=1)
+    counts = confusion_counts(truth, given, len(classifier.labels))
+    return {
+        f"{name}_macro_f1": float(macro_f1(counts)),
+        f"{name}_accuracy": float(np.mean(truth == given)),
+    }
 
 
 @dataclass
@@ -51,6 +125,7 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
         StoreError: MLflow does not answer.
     """
     console = console or Console()
+    observers = Observers(LogObserver(), MlflowObserver(), ConsoleObserver(console))
     registry = ModelRegistry(TrackingSettings())
     plan = replace(plan, experiment=pinned_teachers(plan.experiment, registry))
     experiment, reference = plan.experiment, plan.reference
@@ -75,23 +150,19 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
             for seed, name in plan.trials():
                 config = experiment.candidates[name]
                 splits = split(seed) if plan.resplit else first
-                inputs = training_inputs(config, {}, splits, seed, registry)
-                key = trial_key(config, splits, seed, inputs)
-                done = find_trial(registry, experiment.name, name, key, seed)
+                context = training_context(
+                    f"{name}, seed {seed}", config, splits, seed, scratch, registry, progress
+                )
+                done = find_trial(registry, experiment.name, name, context.identity, seed)
                 if done is not None:
                     comparison.found += 1
                     trials.append(done)
                     continue
-                folder = scratch / f"{name}-{seed}-{key[:12]}"
                 try:
-                    trial = run_trial(
-                        registry, experiment.name, name, config, splits, seed, folder, progress, inputs
-                    )
+                    trial = run_trial(experiment.name, name, config, splits, context, observers)
                 except Exception as error:  # one candidate's failure must not lose the others' hours
-                    comparison.failed[f"{name}, seed {seed}"] = f"{type(error).__name__}: {error}"
-                    console.print(
-                        f"[red]{name}, seed {seed} failed:[/] {escape(str(error))}", highlight=False
-                    )
+                    comparison.failed[context.name] = format_failure(error)
+                    console.print(f"[red]{context.name} failed:[/] {escape(str(error))}", highlight=False)
                     continue
                 comparison.trained += 1
                 trials.append(trial)

@@ -2,17 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from training.errors import ExperimentInvalid
 from training.evaluation.intervals import Interval
-from training.seed_comparison.trial import Trial
+from training.experiment.schema import Experiment
 
 FIGURE = "test_macro_f1"
 """What candidates are compared by."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and how."""
+
+    experiment: Experiment
+    seeds: int
+    """How many, from the experiment's own seed upwards."""
+    against: str | None = None
+    """The candidate that all others are compared with; None: the first."""
+    resplit: bool = False
+    """Whether each seed also draws its own split, so that the intervals speak of other texts, too."""
+    confidence: float = 0.95
+
+    @property
+    def reference(self) -> str:
+        """The candidate to compare with.
+
+        Raises:
+            ExperimentInvalid: there is no such candidate.
+        """
+        names = list(self.experiment.candidates)
+        if self.against is None:
+            return names[0]
+        if self.against not in names:
+            near = difflib.get_close_matches(self.against, names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+            raise ExperimentInvalid(f"no candidate {self.against!r} in {self.experiment.name}: {hint}")
+        return self.against
+
+    def trials(self) -> Iterator[tuple[int, str]]:
+        """(seed, candidate) in the order of training: every candidate once a seed, a different one first each time.
+
+        Taking turns spreads what else the machine does over all of them, so that times can be compared.
+        """
+        names = list(self.experiment.candidates)
+        for place in range(self.seeds):
+            first = place % len(names)
+            for name in names[first:] + names[:first]:
+                yield self.experiment.seed + place, name
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Result of a comparison or trial."""
+
+    candidate: str
+    seed: int
+    figures: dict[str, float]
+    """By the names MLflow keeps them under: `test_macro_f1`, `training_seconds`, `latency_ms_p50`, …"""
+    run_id: str
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ import pytest
 
 from tests.support.bundles import bbc_part
 from training.data import DataConfig, DataRefused, Part, Splits, load_data, split_data
-from training.data.checks.content import Reader, balance
-from training.data.checks.findings import Finding, Findings
-from training.data.checks.page import write_data_page
-from training.data.checks.run import check_data
+from training.data.checks import Reader, balance, check_data
 from training.data.config import ChecksConfig, Limits
 from training.data.dataset import LoadedData
+from training.data.findings import Finding, Findings
+from training.data.plots import write_data_page
 
 GERMAN = (
     "Der Verein hat gestern Abend im Stadion gegen den Tabellenführer mit zwei zu eins gewonnen, und die Zuschauer "

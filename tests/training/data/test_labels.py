@@ -26,9 +26,9 @@ from training.data import (
     load_data,
     split_data,
 )
-from training.data.checks.findings import Finding
-from training.data.checks.run import check_data
+from training.data.checks import check_data
 from training.data.config import ChecksConfig, Limits
+from training.data.findings import Finding
 from training.data.labels import MISSING_LABELS, as_text, is_list, joined_labels, kind_of_labels, variant_key
 from training.data.rows import find_columns, unique_names
 

@@ -19,8 +19,8 @@ from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_
 from training.data.config import LiveConfig
 from training.data.dataset import EARLIER, LIVE, SOURCE
 from training.data.deduplication import near_duplicate_groups
-from training.data.errors import DataRefused
 from training.data.live import LiveRow, select_live
+from training.errors import DataRefused
 
 WORDS = [f"word{number}" for number in range(400)]
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from training.data import ClassTooSmall, DataConfig, LoadedData, Part, RowCounts, SplitConfig, split_data
 from training.data.deduplication import jaccard, near_duplicate_groups, shingles
-from training.data.sampling import quotas, subsample
+from training.data.split import quotas, subsample
 
 WORDS = [f"word{number}" for number in range(400)]
 

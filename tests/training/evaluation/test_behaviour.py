@@ -13,23 +13,21 @@ from classifier import Classifier
 from tests.support.bundles import TOPICS, bbc_part, sealed_tfidf_bundle
 from training.data import Part
 from training.evaluation.behaviour import (
-    Behaviour,
-    BehaviourTest,
-    discriminative_terms,
-    run_behavioural_tests,
-)
-from training.evaluation.config import BehaviourConfig
-from training.evaluation.perturbations import (
     CITIES,
     COUNTRIES,
     FAMILY_NAMES,
     FIRST_NAMES,
+    Behaviour,
+    BehaviourTest,
     changes,
+    discriminative_terms,
     other_people,
     other_places,
     other_punctuation,
+    run_behavioural_tests,
     with_typos,
 )
+from training.evaluation.config import BehaviourConfig
 
 TEXT = "Peter Baker and Anna Baker flew from London to Paris, Peter said; the flight was late."
 LEARNED = Part(*bbc_part(0))

@@ -13,7 +13,7 @@ from stores.settings import TrackingSettings
 from tests.support.bundles import registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 from training.data import DataConfig
-from training.data.readers import source_identity
+from training.data.loading import source_identity
 from training.errors import ExperimentInvalid
 from training.experiment.loader import load_experiment
 from training.experiment.rerun import rerun_yaml, resolved_yaml

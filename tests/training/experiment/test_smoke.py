@@ -19,8 +19,8 @@ from training.experiment.loader import experiment_files, load_experiment
 from training.experiment.schema import Experiment
 from training.experiment.smoke import LAYOUT, TEACHER
 from training.models.config import NetworkConfig
-from training.pipeline.outcome import Outcome
 from training.pipeline.run import run_experiment
+from training.reporting.run_report import Outcome
 
 TRIED = {
     "ag_news_comparison": ["distilbert"],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from training.finetuning.resume_journal import is_out_of_memory, smaller_batch
+from training.finetuning.checkpoints import is_out_of_memory, smaller_batch
 
 TOO_MUCH = 2**50
 

@@ -23,8 +23,7 @@ from tests.training.finetuning.conftest import tiny_network, weights
 from training.data import Part, Splits
 from training.errors import ExperimentInvalid
 from training.finetuning.loop import finetune
-from training.finetuning.regularizers import groups_of, loss_of, regularisers_of, strategies_of
-from training.finetuning.strategies import Strategies
+from training.finetuning.regularizers import Strategies, groups_of, loss_of, regularisers_of, strategies_of
 from training.finetuning.tokenization import encoded_part
 from training.finetuning.trainer import ClassifierTrainer
 from training.models.config import NetworkConfig

@@ -12,14 +12,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from tests.training.finetuning.conftest import Place, tiny_network, weights
 from training.data import Splits
 from training.finetuning.loop import finetune
-from training.finetuning.regularizers import strategies_of
-from training.finetuning.strategies import (
+from training.finetuning.regularizers import (
     Batch,
     Regulariser,
     Strategies,
     cross_entropy,
     decayed_groups,
     mean_of_step,
+    strategies_of,
 )
 from training.models.config import NetworkConfig
 

@@ -32,7 +32,7 @@ from tests.support.networks import minilm_folder
 from training.data import Part, Splits
 from training.errors import NoCandidateLeft, TrainingError, WeightsMissing, WeightsUnsuitable
 from training.experiment.schema import Experiment
-from training.finetuning import arguments as precision
+from training.finetuning import trainer as precision
 from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
 from training.finetuning.loop import finetune
 from training.models import weight_checks
@@ -40,7 +40,8 @@ from training.models.config import DistilledConfig, HeadConfig, LogregConfig, Ne
 from training.models.registry import Candidate
 from training.models.result import TrainingContext
 from training.models.weights import load_network, load_weights
-from training.pipeline.preflight import Preflight, check_networks, preflight
+from training.pipeline.observers import ConsoleObserver
+from training.pipeline.preflight import Preflight, check_networks
 
 WORDS = [
     "the", "a", "of", "and", "to", "in", "for", "on", "is", "was", "will", "market", "shares", "bank", "goal", "match",
@@ -348,7 +349,9 @@ def _experiment(candidates: dict[str, Candidate], **options: Any) -> Experiment:
 
 def _said(experiment: Experiment) -> str:
     stream = io.StringIO()
-    preflight(experiment, splits(), Console(file=stream, width=200))
+    found = check_networks(experiment.candidates, splits())
+    ConsoleObserver(Console(file=stream, width=200)).candidates_checked(found)
+    found.stop_if_none_left(experiment)
     return stream.getvalue()
 
 

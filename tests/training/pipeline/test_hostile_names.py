@@ -23,8 +23,8 @@ from stores.settings import TrackingSettings
 from tests.training.conftest import environment
 from training.errors import ExperimentInvalid
 from training.experiment.schema import Experiment
-from training.pipeline.outcome import Outcome
 from training.pipeline.run import run_experiment
+from training.reporting.run_report import Outcome
 
 _TEXTS_A_LABEL = 8
 # Data's own checks take missing-value words, and labels that differ by case or blanks, for mistakes.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stores.tabular import open_table
-from training.data.errors import ColumnNotFound
+from training.errors import ColumnNotFound
 from training.proposal.columns import ChosenColumns, choose_columns, column_contents, other_texts
 
 TEXT = "The delivery number {} came too late and the box was open"

@@ -11,11 +11,10 @@ import yaml
 
 from tests.support.bundles import bbc_part
 from training.data import DataConfig, split_data
-from training.data.errors import DataError
+from training.errors import DataError
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
-from training.proposal.command import name_of
-from training.proposal.document import experiment_text
+from training.proposal.command import experiment_text, name_of
 from training.proposal.plan import Plan, Timing, make_plan
 from training.proposal.profile import Profile, number_bins, read_profile
 

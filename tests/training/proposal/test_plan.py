@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from training.data.sampling import quotas
+from training.data.split import quotas
 from training.proposal.plan import Figures, Plan, Timing, make_plan
 
 

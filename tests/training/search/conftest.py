@@ -18,8 +18,8 @@ from tests.training.conftest import environment
 from training.data import load_data, split_data
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
-from training.pipeline.outcome import Outcome
 from training.pipeline.run import run_experiment
+from training.reporting.run_report import Outcome
 from training.search.trials import search
 
 SMALL = """

@@ -22,7 +22,7 @@ from tests.stores.conftest import postgres as postgres
 from tests.training.conftest import environment
 from training.errors import SearchUnavailable
 from training.experiment.loader import load_experiment
-from training.search.ray import join_search_on_ray
+from training.search.phase import join_search_on_ray
 from training.search.study import settings_of
 from training.search.trials import done
 

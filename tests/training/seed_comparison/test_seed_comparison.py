@@ -13,7 +13,7 @@ from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from training.commands.cli import main
 from training.experiment.loader import load_experiment
-from training.seed_comparison.trial import Plan
+from training.seed_comparison.statistics import Plan
 
 EXPERIMENT = """
 name: small
@@ -108,7 +108,9 @@ def test_the_report_says_by_how_much_how_surely_and_at_what_cost(folder: Path, f
 
 @pytest.mark.slow
 def test_what_is_done_is_not_trained_again(folder: Path, first: Result) -> None:
-    more = compared(folder, "--seeds", "3", "--set", "candidates.broken=null", "--against", "many")
+    note = "candidates.few.note=for people"  # changes nothing about the training
+    options = ["--set", "candidates.broken=null", "--set", note]
+    more = compared(folder, "--seeds", "3", "--against", "many", *options)
     assert "2 trained, 4 from earlier, 0 failed" in more.stdout
     figures = json.loads((report_of(folder) / "seeds.json").read_text(encoding="utf-8"))
     assert figures["reference"] == "many"

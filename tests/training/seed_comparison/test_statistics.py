@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from training.seed_comparison.statistics import rankings, t_interval
-from training.seed_comparison.trial import Trial
+from training.seed_comparison.statistics import Trial, rankings, t_interval
 
 
 def trials(name: str, scores: dict[int, float], seconds: float = 2.0) -> list[Trial]:

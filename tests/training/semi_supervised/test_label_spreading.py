@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.semi_supervised.label_spreading import spread_labels
+from training.semi_supervised.self_training import spread_labels
 
 
 def clusters() -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from training.data.config import Limits
-from training.data.errors import DataRefused
+from training.errors import DataRefused
 
 Severity = Literal["note", "warning", "error"]
 _COLOURS = {"note": "dim", "warning": "yellow", "error": "bold red"}
@@ -35,8 +35,8 @@ class Finding:
 class Findings:
     """All that was found. Print it with rich."""
 
-    findings: tuple[Finding, ...]
-    languages: dict[str, int]
+    findings: tuple[Finding, ...] = ()
+    languages: dict[str, int] = field(default_factory=dict)
     """Language → texts of the sample; `unsure` where none is clear."""
 
     def metrics(self) -> dict[str, float]:

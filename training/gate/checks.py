@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from training.evaluation.behaviour import Behaviour
+from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, percentile_interval
 from training.evaluation.metrics import Differences, Scores
 from training.gate.config import GateConfig
@@ -67,6 +68,38 @@ def gain_check(differences: Differences, gate: GateConfig) -> tuple[Check, Inter
     return Check(
         "gain", "Macro-F1 gained on the champion", shown, f"interval above {gate.min_gain:g}", outcome, words
     ), gain
+
+
+NONINFERIORITY = "noninferiority"
+_LATENCY_NOISE = 1.25
+"""Factor by which two timings of the same model differ on a quiet machine, at most."""
+
+
+def is_cheaper(cost: Cost, champion: Cost | None, gate: GateConfig) -> bool:
+    """Whether it costs at most `gate.cheaper_factor` of the champion's latency or size, and not more of the other."""
+    if champion is None:
+        return False
+    latency, size = cost.milliseconds / champion.milliseconds, cost.megabytes / champion.megabytes
+    return (latency <= gate.cheaper_factor and size <= 1.0) or (
+        size <= gate.cheaper_factor and latency <= _LATENCY_NOISE
+    )
+
+
+def noninferiority_check(differences: Differences, gate: GateConfig) -> Check:
+    """The macro-F1 difference to a more expensive champion: its one-sided interval must lie above minus the margin."""
+    low = float(np.quantile(differences.macro_f1_draws, 1 - gate.confidence))
+    margin = gate.noninferiority_margin
+    passed = low > -margin
+    words = (
+        f"It is cheaper than the champion, so it must be shown not to be worse by {margin:g} (gate.prefer): the "
+        f"difference is {differences.macro_f1:+.3f}, with {gate.confidence:.0%} confidence more than {low:+.3f} "
+        "(paired bootstrap, one-sided), which " + ("lies" if passed else "does not lie") + f" above {-margin:g}."
+    )
+    shown = f"{differences.macro_f1:+.3f} (above {low:+.3f})"
+    return Check(
+        NONINFERIORITY, "Macro-F1 against a more expensive champion", shown, f"above {-margin:g}",
+        _outcome(passed), words,
+    )  # fmt: skip
 
 
 def class_falls(differences: Differences, scores: Scores, gate: GateConfig) -> tuple[ClassFall, ...]:

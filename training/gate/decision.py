@@ -9,7 +9,14 @@ from stores.names import markdown_cell
 from training.data import Part
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.intervals import Interval
-from training.evaluation.metrics import Differences, Scores, evaluate, paired_differences, scores_on_live
+from training.evaluation.metrics import (
+    Differences,
+    Scores,
+    evaluate,
+    paired_differences,
+    positions_of,
+    scores_on_live,
+)
 from training.gate.checks import (
     Check,
     ClassFall,
@@ -19,9 +26,12 @@ from training.gate.checks import (
     class_falls,
     floor_check,
     gain_check,
+    is_cheaper,
+    noninferiority_check,
 )
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
+from training.gate.power import Power, power_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,8 @@ class Decision:
     """What it reaches on the same test texts."""
     difference: Interval | None = None
     """Macro-F1 of the winner minus that of the champion, on the same test texts."""
+    power: Power | None = None
+    """The gain that the test part can show; None where there was no champion to compare with."""
     checks: tuple[Check, ...] = ()
     """Everything that was looked at."""
     falls: tuple[ClassFall, ...] = ()
@@ -94,6 +106,8 @@ class Decision:
             found["compared_with_version"] = self.champion_version
         if self.difference is not None:
             found["macro_f1_gain"] = str(self.difference)
+        if self.power is not None:
+            found["smallest_gain"] = f"{self.power.smallest_gain:.4f}"
         for name, scores in (("live", self.live), ("champion_live", self.champion_live)):
             if scores is not None:
                 found |= {f"{name}_accuracy": str(scores.accuracy), f"{name}_macro_f1": str(scores.macro_f1)}
@@ -141,14 +155,26 @@ def decide(
         resamples=gate.resamples,
     )  # fmt: skip
     gained, gain = gain_check(differences, gate)
+    if (
+        gate.prefer == "cheaper"
+        and gained.outcome == "failed"
+        and is_cheaper(contender.cost, champion.cost, gate)
+    ):
+        gained = noninferiority_check(differences, gate)
     falls = class_falls(differences, contender.scores, gate)
     fallen = class_fall_check(falls, gate)
-    same = bool((contender.probabilities.argmax(axis=1) == champion.probabilities.argmax(axis=1)).all())
+    truth = positions_of(test.labels, contender.labels)
+    own_answers, their_answers = (
+        probabilities.argmax(axis=1) for probabilities in (contender.probabilities, champion.probabilities)
+    )
+    power = power_of(differences, own_answers == truth, their_answers == truth, gate)
+    same = bool((own_answers == their_answers).all())
     reasons = [
         floor.words,
         f"The champion, version {champion.version}, reaches {theirs.macro_f1} on the same texts"
         + (", with the same answer to each of them." if same else "."),
         gained.words,
+        power.sentence(),
     ]
     live, champion_live = (
         scores_on_live(
@@ -182,6 +208,7 @@ def decide(
         champion_version=champion.version,
         champion_scores=theirs,
         difference=gain,
+        power=power,
         falls=falls,
         differences=differences,
         live=live,

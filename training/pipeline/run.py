@@ -126,7 +126,9 @@ def run_experiment(experiment: Experiment, *, console: Console | None = None, fr
         winner = _winner(experiment, outcome)
         write_run_report(report, experiment, registry.name, outcome.evaluated, winner)
         console.print(
-            closing_table(experiment, outcome.evaluated, outcome.failed, winner.name if winner else None)
+            closing_table(
+                experiment, outcome.evaluated, outcome.failed, winner.name if winner else None, splits
+            )
         )
         if outcome.evaluated and (experiment.phases or experiment.search):
             console.print(_balance(experiment, outcome, winner, study))

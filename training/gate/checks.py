@@ -93,7 +93,9 @@ def noninferiority_check(differences: Differences, gate: GateConfig) -> Check:
     words = (
         f"It is cheaper than the champion, so it must be shown not to be worse by {margin:g} (gate.prefer): the "
         f"difference is {differences.macro_f1:+.3f}, with {gate.confidence:.0%} confidence more than {low:+.3f} "
-        "(paired bootstrap, one-sided), which " + ("lies" if passed else "does not lie") + f" above {-margin:g}."
+        "(paired bootstrap, one-sided), which "
+        + ("lies" if passed else "does not lie")
+        + f" above {-margin:g}."
     )
     shown = f"{differences.macro_f1:+.3f} (above {low:+.3f})"
     return Check(

@@ -12,6 +12,7 @@ from monitoring.accuracy import judge_accuracy
 from monitoring.champion import MonitoredModel, find_champion, without_erased
 from monitoring.drift.change_point import date_changes
 from monitoring.drift.compute import measure_drift
+from monitoring.expected_accuracy import expect_accuracy, novel_share
 from monitoring.judgement import judge
 from monitoring.progress import Step, silent
 from monitoring.publishing import ReportMode, WindowResult, publish, row_of
@@ -120,7 +121,13 @@ def evaluate_window(
         predictions=window.predictions,
         labels=champion.labels,
         reference=champion.reference,
-        confidences=[row.score for row in window.answers],
+        expected=expect_accuracy(
+            window.answers,
+            champion.reference,
+            champion.labels,
+            novel_share=novel_share(comparisons, len(window.distinct)),
+            alpha=settings.monitoring_alpha,
+        ),
         settings=settings,
         rng=rng,
         queue=window.queue,

@@ -256,7 +256,7 @@ def write_metrics(verdict: Verdict, path: Path) -> None:
     ).set(accuracy.reference_accuracy)
     if accuracy.expected_accuracy is not None:
         gauge(
-            "expected_accuracy", "Mean confidence: an estimate without labels, too high under drift"
+            "expected_accuracy", "Estimate without labels; absent where many texts are unlike the reference"
         ).labels(*model).set(accuracy.expected_accuracy)
     gauge("labelled", "Predictions in the window whose truth is known").labels(*model).set(accuracy.labelled)
     for name, estimate in (("accuracy", accuracy.accuracy), ("macro_f1", accuracy.macro_f1)):

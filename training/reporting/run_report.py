@@ -58,10 +58,10 @@ def closing_table(
     for heading in ("val. F1", "test F1", "interval", *(["live"] if live else []), "MB", "ms/text", "train"):
         table.add_column(heading, justify="right", no_wrap=True)
     points = [point for item in evaluated for point in item.points]
-    if len(points) > 1:
-        table.caption = pareto.front_caption(points)
+    captions = [pareto.front_caption(points)] if len(points) > 1 else []
     if power := _power_of_candidates(experiment, evaluated, winner, splits):
-        table.caption = "\n".join(filter(None, [table.caption, escape(power)]))
+        captions.append(escape(power))
+    table.caption = "\n".join(captions) or None
     for item in evaluated:
         role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
         f1 = item.test.macro_f1

@@ -17,7 +17,7 @@ from scipy.stats import norm
 
 from monitoring.labels.weighting import Corrected, QueueLabels, corrected_table
 from monitoring.settings import MonitoringSettings
-from monitoring.verdict import Accuracy, ClassScore, Estimate, Floor, Sampling, Status
+from monitoring.verdict import Accuracy, ClassScore, Estimate, ExpectedAccuracy, Floor, Sampling, Status
 from stores.predictions import Outcome
 
 _MIN_LABELS_OF_CLASS = 10
@@ -29,7 +29,7 @@ def judge_accuracy(
     predictions: int,
     labels: Sequence[str],
     reference: pd.DataFrame,
-    confidences: Sequence[float],
+    expected: ExpectedAccuracy | None,
     settings: MonitoringSettings,
     rng: np.random.Generator,
     queue: QueueLabels | None = None,
@@ -41,7 +41,7 @@ def judge_accuracy(
         predictions: all predictions of the window, labelled or not.
         labels: the model's classes.
         reference: its reference profile, with `label` and `predicted`.
-        confidences: probabilities of the predicted labels, of the sample.
+        expected: what the probabilities of the window's answers let expect.
         settings: thresholds.
         rng: for the intervals of F1.
         queue: those of the labels that the label queue asked for.
@@ -58,7 +58,8 @@ def judge_accuracy(
         "reference_accuracy": reference_right / len(reference),
         "accuracy_floor": floors[0],
         "macro_f1_floor": floors[1],
-        "expected_accuracy": float(np.mean(confidences)) if len(confidences) else None,
+        "expected_accuracy": expected.estimate.value if expected and expected.estimate else None,
+        "expected": expected,
     }
     if labelled < settings.monitoring_min_labels:
         words = (

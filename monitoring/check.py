@@ -12,9 +12,10 @@ from monitoring.accuracy import judge_accuracy
 from monitoring.champion import MonitoredModel, find_champion, without_erased
 from monitoring.drift.change_point import date_changes
 from monitoring.drift.compute import measure_drift
+from monitoring.expected_accuracy import expect_accuracy, novel_share
 from monitoring.judgement import judge
 from monitoring.progress import Step, silent
-from monitoring.publishing import REPORT, WindowResult, publish, row_of
+from monitoring.publishing import ReportMode, WindowResult, publish, row_of
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
 from monitoring.window import read_window
@@ -35,16 +36,16 @@ class CheckResult:
     """Result of a check."""
 
     verdict: Verdict
-    folder: Path
-    """Holds `report.html`, `evidently.html`, `verdict.json` and `monitoring.prom`."""
+    report: Path
+    """The file to open: `report.html`, or `verdict.json` where no page was asked for."""
 
     check_id: int
     """Of its row in the prediction store."""
 
     @property
-    def report(self) -> Path:
-        """The page to open."""
-        return self.folder / REPORT
+    def folder(self) -> Path:
+        """Holds `verdict.json`, `monitoring.prom` and the pages."""
+        return self.report.parent
 
 
 def run_check(
@@ -56,6 +57,7 @@ def run_check(
     predictions: PredictionSettings,
     signing: SigningSettings,
     output: Path | None = None,
+    pages: ReportMode = "breach",
     step: Step = silent,
 ) -> CheckResult:
     """Check the served model's predictions with `since` <= time < `until` (seconds since the epoch).
@@ -68,6 +70,7 @@ def run_check(
         predictions: where its answers are kept.
         signing: whether its bundle must be signed.
         output: folder for the files; None makes one under `var/monitoring` and points `latest` at it.
+        pages: which of them to write.
         step: called with the current step.
 
     Raises:
@@ -79,10 +82,8 @@ def run_check(
     store = PredictionStore.open(predictions)
     try:
         judged = evaluate_window(store, champion, since, until, settings, step)
-        verdict, folder = publish(judged, settings, registry, output, step)
-        return CheckResult(
-            verdict, folder, CheckLog(store).add(row_of(verdict, judged.window, folder / REPORT))
-        )
+        verdict, report = publish(judged, settings, registry, output, step, pages=pages)
+        return CheckResult(verdict, report, CheckLog(store).add(row_of(verdict, judged.window, report)))
     finally:
         store.close()
 
@@ -120,7 +121,13 @@ def evaluate_window(
         predictions=window.predictions,
         labels=champion.labels,
         reference=champion.reference,
-        confidences=[row.score for row in window.answers],
+        expected=expect_accuracy(
+            window.answers,
+            champion.reference,
+            champion.labels,
+            novel_share=novel_share(comparisons, len(window.distinct)),
+            alpha=settings.monitoring_alpha,
+        ),
         settings=settings,
         rng=rng,
         queue=window.queue,

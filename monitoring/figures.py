@@ -1,19 +1,21 @@
-"""Style and basic charts of every picture: colours, SVG output, histograms and paired bars."""
+"""Style and basic charts of every picture: colours, SVG output, histograms and paired bars.
+
+matplotlib is imported when something is drawn: the signals import this module, and most checks draw nothing.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
-import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backend_bases import RendererBase
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Floats = NDArray[np.float64]
 
@@ -35,24 +37,6 @@ STYLE = {
 }
 
 
-class LiteralFigure(Figure):
-    """A figure that draws every text literally: in labels, which are data, `$` does not begin a formula.
-
-    Characters that no installed font has are drawn as boxes, without a warning.
-    """
-
-    def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure; see the class."""
-        for axes in self.axes:
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.get_ticklabels(which="both")  # creates the labels that drawing would create
-        for text in self.findobj(Text):
-            text.set_parse_math(False)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-            super().draw(renderer)
-
-
 def on_one_line(label: str, longest: int = 40) -> str:
     """A label on one line, cut to `longest` characters."""
     line = " ".join(label.split())
@@ -61,6 +45,10 @@ def on_one_line(label: str, longest: int = 40) -> str:
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure in the common style; width and height in inches."""
+    import matplotlib
+
+    from monitoring.literal_figure import LiteralFigure
+
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure = LiteralFigure(figsize=(width, height), layout="constrained")  # not pyplot: it keeps figures
         return figure, figure.add_subplot()
@@ -68,6 +56,8 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def as_svg(figure: Figure) -> str:
     """The figure as a data URL of an SVG image, so that a report is one file."""
+    import matplotlib
+
     buffer = io.StringIO()
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

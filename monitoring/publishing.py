@@ -7,6 +7,7 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import mlflow
 from mlflow.exceptions import MlflowException
@@ -17,7 +18,6 @@ from monitoring.drift.change_point import non_overlapping
 from monitoring.drift.signal import Comparison
 from monitoring.judgement import latency_only
 from monitoring.progress import Step, silent
-from monitoring.report.evidently import write_evidently_page
 from monitoring.report.render import render_report
 from monitoring.settings import MLFLOW_EXPERIMENT, MonitoringSettings
 from monitoring.verdict import Verdict
@@ -31,6 +31,10 @@ logger = logging.getLogger("monitoring")
 
 REPORT, VERDICT, METRICS, EVIDENTLY = "report.html", "verdict.json", "monitoring.prom", "evidently.html"
 LATEST = "latest"
+
+ReportMode = Literal["full", "breach", "none"]
+"""Pages of a check. `full`: the report with its pictures, and Evidently's page; `breach`: the report, with pictures
+where a threshold is breached; `none`: no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,10 @@ def publish(
     registry: ModelRegistry,
     output: Path | None,
     step: Step = silent,
+    *,
+    pages: ReportMode = "breach",
 ) -> tuple[Verdict, Path]:
-    """Write the page, Evidently's page, the verdict and the metrics, and log them to MLflow.
+    """Write the verdict, the metrics and the pages, and log them to MLflow.
 
     Args:
         judged: what to write down.
@@ -61,38 +67,39 @@ def publish(
         registry: in whose MLflow the check becomes a run.
         output: folder for the files; None makes one under `var/monitoring` and points `latest` at it.
         step: called with the current step.
+        pages: which of them.
 
     Returns:
-        The verdict, with notes on what could not be written, and the folder of the files.
+        The verdict, with notes on what could not be written, and the file to open: the report, or the verdict where
+        there is no page.
     """
     verdict, comparisons, window = judged.verdict, judged.comparisons, judged.window
     folder = output or _new_folder(settings)
     folder.mkdir(parents=True, exist_ok=True)
     show_texts = settings.monitoring_show_texts
+    report = folder / (VERDICT if pages == "none" else REPORT)
+    for page in (REPORT, EVIDENTLY):  # of an earlier check of this folder
+        (folder / page).unlink(missing_ok=True)
     notes = list(verdict.notes)
-    page: str | None = None
-    if any(item.score is not None for item in comparisons if not item.signal.of_service):
+    if pages == "full" and any(item.score is not None for item in comparisons if not item.signal.of_service):
         step("Writing Evidently's page")
-        try:
-            write_evidently_page(comparisons, verdict.drift, folder / EVIDENTLY, show_texts=show_texts)
-            page = EVIDENTLY
-        except Exception as error:  # one metric that fails takes Evidently's whole report with it
-            notes.append(f"Evidently's own page could not be made: {error}")
-            logger.warning("evidently_failed", extra={"fields": {"reason": repr(error)}})
+        notes += _evidently_page(comparisons, verdict, folder / EVIDENTLY, show_texts=show_texts)
     verdict = verdict.model_copy(update={"notes": notes})
-    step("Drawing pictures")
-    html = render_report(
-        verdict,
-        comparisons,
-        evidently_page=page,
-        texts=window.distinct if show_texts else (),
-        history=[*non_overlapping(window.since, judged.before), row_of(verdict, window, folder / REPORT)],
-    )
-    (folder / REPORT).write_text(html, encoding="utf-8")
+    if pages != "none":
+        step("Writing the report")
+        html = render_report(
+            verdict,
+            comparisons,
+            pictures=pages == "full" or verdict.status == "breach",
+            evidently_page=EVIDENTLY if (folder / EVIDENTLY).exists() else None,
+            texts=window.distinct if show_texts else (),
+            history=[*non_overlapping(window.since, judged.before), row_of(verdict, window, report)],
+        )
+        report.write_text(html, encoding="utf-8")
     write_metrics(verdict, folder / METRICS)
     step("Logging to MLflow")
     try:
-        log_to_mlflow(registry, verdict, [_write_verdict(verdict, folder), folder / REPORT])
+        log_to_mlflow(registry, verdict, list(dict.fromkeys([_write_verdict(verdict, folder), report])))
     except (RegistryUnavailable, MlflowException, SQLAlchemyError, OSError) as error:
         # The verdict matters more than its copy.
         notes.append("MLflow did not answer: this check is not logged there.")
@@ -104,11 +111,24 @@ def publish(
         _remove_old(folder.parent, settings.monitoring_keep_reports)
     logger.info(
         "checked",
-        extra={
-            "fields": {"status": verdict.status, "summary": verdict.summary, "report": str(folder / REPORT)}
-        },
+        extra={"fields": {"status": verdict.status, "summary": verdict.summary, "report": str(report)}},
     )
-    return verdict, folder
+    return verdict, report
+
+
+def _evidently_page(
+    comparisons: list[Comparison], verdict: Verdict, path: Path, *, show_texts: bool
+) -> list[str]:
+    """Write Evidently's page; the notes on what kept it from being written."""
+    from monitoring.report.evidently import write_evidently_page  # whose imports take seconds
+
+    try:
+        write_evidently_page(comparisons, verdict.drift, path, show_texts=show_texts)
+    except Exception as error:  # one metric that fails takes Evidently's whole report with it
+        path.unlink(missing_ok=True)
+        logger.warning("evidently_failed", extra={"fields": {"reason": repr(error)}})
+        return [f"Evidently's own page could not be made: {error}"]
+    return []
 
 
 def publish_failure(settings: VarSettings, model: str, output: Path | None, *, at: float) -> Path:
@@ -236,7 +256,7 @@ def write_metrics(verdict: Verdict, path: Path) -> None:
     ).set(accuracy.reference_accuracy)
     if accuracy.expected_accuracy is not None:
         gauge(
-            "expected_accuracy", "Mean confidence: an estimate without labels, too high under drift"
+            "expected_accuracy", "Estimate without labels; absent where many texts are unlike the reference"
         ).labels(*model).set(accuracy.expected_accuracy)
     gauge("labelled", "Predictions in the window whose truth is known").labels(*model).set(accuracy.labelled)
     for name, estimate in (("accuracy", accuracy.accuracy), ("macro_f1", accuracy.macro_f1)):

@@ -166,6 +166,21 @@ class Sampling(_Part):
     """Accuracy with equal weights of all labels."""
 
 
+class ExpectedAccuracy(_Part):
+    """The accuracy that the probabilities of the answers let expect, without labels."""
+
+    estimate: Estimate | None
+    """With the interval that holds the accuracy which labels of these answers would show: it counts the error of the
+    calibration, too. null: no estimate; `words` says why."""
+    mean_confidence: float | None
+    """Mean probability of the answers, not calibrated by class: mostly too low where texts of the classes have changed,
+    far too high on texts of no class."""
+    novel_share: float | None
+    """Share of the texts that have more unseen words than 95 % of the reference texts; above 0.15 there is no estimate.
+    null: texts are not stored."""
+    words: str
+
+
 class Accuracy(_Part):
     """How right the model was, where labels came back."""
 
@@ -188,7 +203,10 @@ class Accuracy(_Part):
     fall: Estimate | None
     """Reference accuracy less accuracy."""
     expected_accuracy: float | None
-    """Mean confidence of the window: an estimate without labels, as good as the model's calibration."""
+    """The value of `expected`; null where there is no estimate. In verdicts from before there was one: the mean
+    confidence."""
+    expected: ExpectedAccuracy | None = None
+    """What to expect without labels; null in verdicts from before there was one."""
     classes: list[ClassScore]
     failures: list[str] = Field(default_factory=list)
     """Every threshold that is breached, in words; empty unless `status` is `breach`."""

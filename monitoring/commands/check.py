@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -28,7 +28,7 @@ from monitoring.commands.history import COLOURS, WORDS
 from monitoring.drift.signal import effect_floors
 from monitoring.judgement import chance
 from monitoring.progress import Step, progress, silent
-from monitoring.publishing import publish_failure
+from monitoring.publishing import ReportMode, publish_failure
 from monitoring.report.advice import advice_for
 from monitoring.retraining import Retraining, retrain
 from monitoring.settings import MonitoringSettings
@@ -52,6 +52,16 @@ _on_breach = click.option(
     "back and the cool-down has passed (RETRAIN_… settings); the output says which of these is missing.",
 )
 
+_pages = click.option(
+    "--report",
+    "pages",
+    type=click.Choice(get_args(ReportMode)),
+    default="breach",
+    show_default=True,
+    help="full: report.html with pictures, and Evidently's page; breach: report.html, with pictures where a threshold "
+    "is breached; none: verdict.json and metrics only.",
+)
+
 _SIGNALLED = 128
 """A shell's exit status of a command that a signal ended is this and the signal's number."""
 
@@ -61,6 +71,7 @@ _SIGNALLED = 128
 @click.option("--since", metavar="TIME", help="First moment of the window: ISO 8601, or seconds since 1970.")
 @click.option("--until", metavar="TIME", help="End of the window. Default: now.")
 @_on_breach
+@_pages
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -73,6 +84,7 @@ def check(
     since: str | None,
     until: str | None,
     on_breach: str,
+    pages: ReportMode,
     output: Path | None,
     as_json: bool,
     verbose: bool,
@@ -84,7 +96,7 @@ def check(
         effect_floors()  # a wrong setting is reported before anything is read
         first, last = span(window or settings.monitoring_window, since, until, now=time.time())
         with progress("Checking") as step:
-            checked = _check(first, last, settings, output, step)
+            checked = _check(first, last, settings, output, pages, step)
     _tell(on_breach, checked, settings)  # first: writing to standard output may fail
     if as_json:
         click.echo(checked.verdict.model_dump_json(indent=2))
@@ -102,7 +114,8 @@ def check(
 )
 @_window
 @_on_breach
-def watch(every: str, window: str | None, on_breach: str) -> None:
+@_pages
+def watch(every: str, window: str | None, on_breach: str, pages: ReportMode) -> None:
     """Check again and again until SIGINT or SIGTERM, which end a training, too; events are JSON on standard error."""
     log_events(logging.INFO)
     with exit_on_failure("the check"):
@@ -115,7 +128,7 @@ def watch(every: str, window: str | None, on_breach: str) -> None:
 
         def once() -> None:
             now = time.time()
-            checked = _check(now - width, now, settings, None)
+            checked = _check(now - width, now, settings, None, pages)
             _tell(on_breach, checked, settings)
             retraining = _retrain(on_breach, checked, settings)
             if retraining is not None and retraining.stopped_by is not None:
@@ -136,7 +149,12 @@ def verdict_schema() -> str:
 
 
 def _check(
-    since: float, until: float, settings: MonitoringSettings, output: Path | None, step: Step = silent
+    since: float,
+    until: float,
+    settings: MonitoringSettings,
+    output: Path | None,
+    pages: ReportMode,
+    step: Step = silent,
 ) -> CheckResult:
     """Run a check; one that cannot run is noted in the Prometheus textfile, and raises."""
     tracking = TrackingSettings()
@@ -149,6 +167,7 @@ def _check(
             predictions=PredictionSettings(),
             signing=SigningSettings(),
             output=output,
+            pages=pages,
             step=step,
         )
     except (Exception, SystemExit):

@@ -18,7 +18,6 @@ from rich.table import Table
 from monitoring.champion import monitored_name
 from monitoring.commands.failures import exit_on_failure
 from monitoring.drift.signal import relative_change, title_of
-from monitoring.report.history_plot import plot_history
 from monitoring.times import since_of
 from stores.predictions import PredictionStore
 from stores.predictions.checks import INTERRUPTED, Check, CheckLog
@@ -57,6 +56,10 @@ def history(since: str, limit: int | None, model: str | None, as_json: bool, pic
         finally:
             store.close()
         if picture is not None and checks:
+            from monitoring.report.history_plot import (
+                plot_history,  # matplotlib, which tables need not wait for
+            )
+
             plot_history(checks, picture)
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))

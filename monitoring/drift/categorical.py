@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from monitoring.drift.numeric import went
 from monitoring.drift.permutation import Floats, Score, categorical_score
 from monitoring.drift.signal import Comparison, DriftData, DriftSignal
 from monitoring.figures import paired_bars
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class CategoricalSignal(DriftSignal):

@@ -183,9 +183,11 @@ def change_inside(item: Comparison, rng: np.random.Generator) -> float | None:
     if not len(cuts):
         return None
     sizes = _sizes(window, cuts)
-    shuffled = [_sizes(window[rng.permutation(len(window))], cuts).max() for _ in range(_ORDERS)]
-    if (1 + sum(size >= sizes.max() - 1e-12 for size in shuffled)) / (1 + _ORDERS) > _LEVEL_INSIDE:
-        return None
+    as_large = 1
+    for _ in range(_ORDERS):
+        as_large += bool(_sizes(window[rng.permutation(len(window))], cuts).max() >= sizes.max() - 1e-12)
+        if as_large / (1 + _ORDERS) > _LEVEL_INSIDE:  # further orders cannot make it certain
+            return None
     cut = int(cuts[sizes.argmax()])
     usual = features[: len(item.reference)].mean(axis=0)
     before, after = (np.linalg.norm(part.mean(axis=0) - usual) for part in (window[:cut], window[cut:]))

@@ -10,10 +10,10 @@ texts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from pydantic import Field
 
 from classifier.reference import PROBABILITY_PREFIX
@@ -29,6 +29,9 @@ from monitoring.drift.signal import (
     register_signal,
 )
 from monitoring.figures import paired_bars
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _FEATURES = 128
 _PAIRS = 2000

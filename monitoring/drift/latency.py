@@ -10,9 +10,9 @@ by chance as often as in any other window.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -28,6 +28,9 @@ from monitoring.drift.signal import (
 )
 from monitoring.figures import histograms
 from monitoring.window import Latencies
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TAIL = 0.9
 """The quantile that is compared. The median would not change while one of three replicas is slow."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 from pydantic import Field
 from scipy.stats import rankdata
 
 from monitoring.drift.permutation import Floats, Score, numeric_scores
 from monitoring.drift.signal import Comparison, DriftData, DriftSignal, SignalSettings
 from monitoring.figures import histograms
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _GRID = (np.arange(200) + 0.5) / 200
 _QUANTILES = {

@@ -13,15 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
-from typing import ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import pandas as pd
-from matplotlib.figure import Figure
 from pydantic_settings import SettingsConfigDict
 
 from monitoring.drift.permutation import Floats, PermutationSampler, Score
 from monitoring.window import Window
 from stores.settings import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 Values = Sequence[object] | Floats

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from monitoring.drift.numeric import NumericSignal
-from monitoring.drift.permutation import Floats, preserve_rng_state
+from monitoring.drift.permutation import Floats
 from monitoring.drift.signal import DriftData, Sides, register_signal
 from monitoring.window import Window
+from stores.predictions.texts import TEXT_FEATURES, text_features
 
 _WORD = re.compile(r"[^\W\d_]+")
 _PLAIN_WORD = re.compile(r"[a-z]+")
 """The same for ASCII in lower case, twice as fast."""
-_CAPITALS = string.ascii_uppercase.encode()
 
-DESCRIPTORS = ("text_length", "word_count", "sentence_count", "non_letters", "capitals")
+DESCRIPTORS = TEXT_FEATURES
 """Columns that `describe` adds."""
 
 
@@ -112,53 +111,13 @@ def _window_features(data: DriftData) -> pd.DataFrame:
     ).dropna()
 
 
-@lru_cache(maxsize=1)
-def _evidently_descriptors() -> list[object]:
-    from evidently.descriptors import (
-        CustomColumnDescriptor,
-        NonLetterCharacterPercentage,
-        SentenceCount,
-        TextLength,
-        WordCount,
-    )
-
-    return [
-        TextLength("text", alias="text_length"),
-        WordCount("text", alias="word_count"),
-        SentenceCount("text", alias="sentence_count"),
-        NonLetterCharacterPercentage("text", alias="non_letters"),
-        CustomColumnDescriptor("text", _capital_share, alias="capitals"),
-    ]
-
-
 def describe(texts: Sequence[str]) -> pd.DataFrame:
-    """One row per text, one float column per descriptor; computed by Evidently."""
-    from evidently import DataDefinition, Dataset
+    """One row per text, one float column per descriptor.
 
-    frame = pd.DataFrame({"text": [text or " " for text in texts]})  # Evidently divides by the length
-    if frame.empty:  # Evidently refuses
-        return pd.DataFrame(columns=list(DESCRIPTORS), dtype=float)
-    with preserve_rng_state():
-        data = Dataset.from_pandas(
-            frame,
-            data_definition=DataDefinition(text_columns=["text"]),
-            descriptors=_evidently_descriptors(),
-        )
-    return data.as_dataframe()[list(DESCRIPTORS)].astype(float)
-
-
-def _capital_share(data: object) -> object:
-    from evidently.core.datasets import DatasetColumn
-    from evidently.legacy.core import ColumnType
-
-    shares = data.data.map(lambda text: 100 * _capitals(text) / max(1, len(text)))  # type: ignore[attr-defined]
-    return DatasetColumn(type=ColumnType.Numerical, data=shares)
-
-
-def _capitals(text: str) -> int:
-    if text.isascii():  # most texts are, and this is five times as fast
-        return len(text) - len(text.encode().translate(None, _CAPITALS))
-    return sum(map(str.isupper, text))
+    As Evidently defines them, and as the service stores them with texts that it does not keep
+    (`stores.predictions.texts`).
+    """
+    return pd.DataFrame([text_features(text) for text in texts], columns=list(DESCRIPTORS), dtype=float)
 
 
 def tokenize(text: str) -> list[str]:

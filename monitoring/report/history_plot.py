@@ -18,10 +18,10 @@ from monitoring.figures import (
     REFERENCE_COLOUR,
     STYLE,
     WINDOW_COLOUR,
-    LiteralFigure,
     as_svg,
     new_figure,
 )
+from monitoring.literal_figure import LiteralFigure
 from stores.predictions.checks import Check
 
 _MARKS = {"ok": "#15803d", "breach": BREACH_COLOUR, "insufficient_data": "#cbd5e1"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import string
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -38,17 +39,29 @@ MEASURED_CHARACTERS = 20_000
 """Characters of a text that are measured, by monitoring too: its cost is bounded by it."""
 
 _NO_WORD = re.compile(r"[^a-zA-Z ]+")
-_SENTENCE_END = re.compile(r"(?<!\w\.\w.)(?<![A-Z][a-z]\.)(?<=\.|\?)\s")
+_SENTENCE_END = re.compile(r"[.?](?<!\w\.\w.)(?<![A-Z][a-z]\.)\s")
+"""Begins with its full stop, which is searched for quickly: three times as fast as a look-behind at every blank."""
+_CAPITALS = string.ascii_uppercase.encode()
+_LETTERS = string.ascii_letters.encode()
 
 
 def text_features(text: str) -> dict[str, float]:
     """The features of the first MEASURED_CHARACTERS characters of `text`."""
     text = text[:MEASURED_CHARACTERS] or " "
-    letters = sum(map(str.isalpha, text))
+    letters, capitals = _letters_and_capitals(text)
     return {
         "text_length": float(len(text)),
         "word_count": float(len(_NO_WORD.sub("", text).split())),
-        "sentence_count": float(max(1, len(_SENTENCE_END.split(text)))),
+        "sentence_count": float(1 + len(_SENTENCE_END.findall(text))),
         "non_letters": 100 * (len(text) - letters - text.count(" ")) / len(text),
-        "capitals": 100 * sum(map(str.isupper, text)) / len(text),
+        "capitals": 100 * capitals / len(text),
     }
+
+
+def _letters_and_capitals(text: str) -> tuple[int, int]:
+    if text.isascii():  # most texts are, and this is five times as fast
+        plain = text.encode()
+        return len(plain) - len(plain.translate(None, _LETTERS)), len(plain) - len(
+            plain.translate(None, _CAPITALS)
+        )
+    return sum(map(str.isalpha, text)), sum(map(str.isupper, text))

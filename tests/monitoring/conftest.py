@@ -17,6 +17,7 @@ from monitoring.champion import find_champion
 from monitoring.check import CheckResult, evaluate_window, run_check
 from monitoring.drift.permutation import Score
 from monitoring.drift.signal import Comparison, Sides, signals
+from monitoring.publishing import ReportMode
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
 from stores.predictions import Prediction, PredictionStore
@@ -74,7 +75,9 @@ class House:
             )
         return [row.id for row in rows]
 
-    def check(self, output: Path | None = None, **settings: object) -> CheckResult:
+    def check(
+        self, output: Path | None = None, *, pages: ReportMode = "full", **settings: object
+    ) -> CheckResult:
         """Check the last hour."""
         return run_check(
             *WINDOW,
@@ -83,6 +86,7 @@ class House:
             predictions=PredictionSettings(var_dir=self.var),
             signing=SigningSettings(),
             output=output,
+            pages=pages,
         )
 
     def verdict(self, **settings: object) -> Verdict:

@@ -6,18 +6,18 @@ import resource
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from monitoring.champion import find_champion
 from monitoring.commands.queue import draw
-from monitoring.drift.text_features import describe
 from monitoring.errors import MonitoringError
 from monitoring.window import CHECKED_CHARACTERS, read_window
 from stores.predictions import Prediction, PredictionStore
 from stores.predictions.filters import READ_CHARACTERS, characters_each, fair_length
 from stores.predictions.labelled import LIVE_CHARACTERS, count_labelled_texts, labelled_texts
 from stores.predictions.redaction import TextForm
-from stores.predictions.texts import MEASURED_CHARACTERS, TEXT_FEATURES, text_features
+from stores.predictions.texts import MEASURED_CHARACTERS, text_features
 from stores.settings import SigningSettings
 from tests.monitoring.conftest import NOW, WINDOW, House, mistyped, normal
 from tests.support.predictions import prediction
@@ -45,11 +45,33 @@ def test_features_are_evidentlys() -> None:
         *normal(30)[0], "", " ", "One. Two? Three! E.g. this. Mr. X", "12 34 %&",
         "ÀÉÎ straße ΑΒΓ 漢字 🎉", "A\nB\tC. D",
         "no end", "3.14. What? ", "ALL CAPITALS.", "a" * (MEASURED_CHARACTERS + 5),
+        "U.S. law. Mr. Li? ?. x  .\u2003y.\nz?? é.g. q. É. Ab. c.d. e", "a.b.\tc? .? ", ".", "? ",
     ]  # fmt: skip
     ours = [text_features(text) for text in texts]
-    theirs = describe([text[:MEASURED_CHARACTERS] for text in texts])
-    for name in TEXT_FEATURES:
+    theirs = by_evidently([text[:MEASURED_CHARACTERS] or " " for text in texts])
+    for name in theirs:
         assert [row[name] for row in ours] == pytest.approx(list(theirs[name])), name
+    assert [row["capitals"] for row in ours] == pytest.approx(
+        [100 * sum(letter.isupper() for letter in text) / max(1, len(text)) for text in texts], abs=0.01
+    )
+
+
+def by_evidently(texts: list[str]) -> pd.DataFrame:
+    from evidently import DataDefinition, Dataset
+    from evidently.descriptors import NonLetterCharacterPercentage, SentenceCount, TextLength, WordCount
+
+    definition = DataDefinition(text_columns=["text"])
+    data = Dataset.from_pandas(
+        pd.DataFrame({"text": texts}),
+        data_definition=definition,
+        descriptors=[
+            TextLength("text", alias="text_length"),
+            WordCount("text", alias="word_count"),
+            SentenceCount("text", alias="sentence_count"),
+            NonLetterCharacterPercentage("text", alias="non_letters"),
+        ],
+    )
+    return data.as_dataframe().drop(columns="text").astype(float)
 
 
 @pytest.mark.parametrize("form", ["hash", "none"])

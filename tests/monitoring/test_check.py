@@ -7,6 +7,7 @@ import random
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 import mlflow
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from classifier.errors import BundleDamaged, BundleUntrusted
 from monitoring.check import run_check
 from monitoring.errors import NoReference
+from monitoring.publishing import ReportMode
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
 from stores.errors import BadModelReference, ModelNotRegistered, RegistryUnavailable
@@ -54,6 +56,32 @@ def test_normal_traffic_is_quiet_and_everything_is_written_down(house: House) ->
         "report.html", "evidently.html", "verdict.json", "monitoring.prom",
     }  # fmt: skip
     assert np.random.get_state()[1][:5].tolist() == before, "numpy's global generator was reseeded"
+
+
+@pytest.mark.parametrize("pages", get_args(ReportMode))
+def test_pages_follow_the_report_mode(house: House, pages: ReportMode) -> None:
+    house.answer(normal(100)[0])
+    calm = house.check(pages=pages)
+    house.answer(mistyped(normal(100)[0]), at=NOW - 30)
+    changed = house.check(pages=pages)
+    always = {"verdict.json", "monitoring.prom"}
+    written = {
+        "full": always | {"report.html", "evidently.html"},
+        "breach": always | {"report.html"},
+        "none": always,
+    }
+    for checked, pictures in ((calm, pages == "full"), (changed, pages != "none")):
+        assert {path.name for path in checked.folder.iterdir()} == written[pages]
+        assert checked.report.is_file()
+        assert ("<img" in checked.report.read_text(encoding="utf-8")) == pictures
+    assert (calm.verdict.status, changed.verdict.status) == ("ok", "breach")
+
+
+def test_a_folder_keeps_no_page_of_an_earlier_check(house: House, tmp_path: Path) -> None:
+    house.answer(normal(60)[0])
+    house.check(tmp_path / "here")
+    house.check(tmp_path / "here", pages="none")
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"verdict.json", "monitoring.prom"}
 
 
 def test_a_topic_that_crowds_out_the_others_is_found_in_the_labels(house: House) -> None:

@@ -34,6 +34,17 @@ class GateConfig(ConfigModel):
     min_gain: float = 0.0
     """Minimum of the lower bound of the confidence interval of the macro-F1 difference to the champion."""
 
+    prefer: Literal["better", "cheaper"] = "better"
+    """`better`: the winner must be shown to be better than the champion. `cheaper`: a cheaper winner need only be shown
+    not to be worse by more than `noninferiority_margin`."""
+
+    noninferiority_margin: float = Field(default=0.01, gt=0, lt=1)
+    """With `prefer: cheaper`, the loss of macro-F1 that a cheaper winner must be shown not to reach: the lower bound of
+    the one-sided interval of the difference, of level `confidence`, must lie above minus this margin."""
+
+    cheaper_factor: float = Field(default=0.5, gt=0, lt=1)
+    """Cheaper means at most this share of the champion's median latency or of its size, and not more of the other."""
+
     min_macro_f1: float | None = Field(default=None, ge=0, le=1)
     """Minimum macro-F1 on the test part."""
 

@@ -16,10 +16,19 @@ import numpy as np
 from stores.names import markdown_cell
 from training.data import Part
 from training.evaluation.behaviour import Behaviour
+from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, percentile_interval
-from training.evaluation.metrics import Differences, Scores, evaluate, paired_differences, scores_on_live
+from training.evaluation.metrics import (
+    Differences,
+    Scores,
+    evaluate,
+    paired_differences,
+    positions_of,
+    scores_on_live,
+)
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
+from training.gate.power import Power, power_of
 
 Outcome = Literal["passed", "failed", "warning", "no limit"]
 
@@ -69,6 +78,40 @@ def gain_check(differences: Differences, gate: GateConfig) -> tuple[Check, Inter
     return Check(
         "gain", "Macro-F1 gained on the champion", shown, f"interval above {gate.min_gain:g}", outcome, words
     ), gain
+
+
+NONINFERIORITY = "noninferiority"
+_LATENCY_NOISE = 1.25
+"""Factor by which two timings of the same model differ on a quiet machine, at most."""
+
+
+def is_cheaper(cost: Cost, champion: Cost | None, gate: GateConfig) -> bool:
+    """Whether it costs at most `gate.cheaper_factor` of the champion's latency or size, and not more of the other."""
+    if champion is None:
+        return False
+    latency, size = cost.milliseconds / champion.milliseconds, cost.megabytes / champion.megabytes
+    return (latency <= gate.cheaper_factor and size <= 1.0) or (
+        size <= gate.cheaper_factor and latency <= _LATENCY_NOISE
+    )
+
+
+def noninferiority_check(differences: Differences, gate: GateConfig) -> Check:
+    """The macro-F1 difference to a more expensive champion: its one-sided interval must lie above minus the margin."""
+    low = float(np.quantile(differences.macro_f1_draws, 1 - gate.confidence))
+    margin = gate.noninferiority_margin
+    passed = low > -margin
+    words = (
+        f"It is cheaper than the champion, so it must be shown not to be worse by {margin:g} (gate.prefer): the "
+        f"difference is {differences.macro_f1:+.3f}, with {gate.confidence:.0%} confidence more than {low:+.3f} "
+        "(paired bootstrap, one-sided), which "
+        + ("lies" if passed else "does not lie")
+        + f" above {-margin:g}."
+    )
+    shown = f"{differences.macro_f1:+.3f} (above {low:+.3f})"
+    return Check(
+        NONINFERIORITY, "Macro-F1 against a more expensive champion", shown, f"above {-margin:g}",
+        _outcome(passed), words,
+    )  # fmt: skip
 
 
 def class_falls(differences: Differences, scores: Scores, gate: GateConfig) -> tuple[ClassFall, ...]:
@@ -221,6 +264,8 @@ class Decision:
     """What it reaches on the same test texts."""
     difference: Interval | None = None
     """Macro-F1 of the winner minus that of the champion, on the same test texts."""
+    power: Power | None = None
+    """The gain that the test part can show; None where there was no champion to compare with."""
     checks: tuple[Check, ...] = ()
     """Everything that was looked at."""
     falls: tuple[ClassFall, ...] = ()
@@ -277,6 +322,8 @@ class Decision:
             found["compared_with_version"] = self.champion_version
         if self.difference is not None:
             found["macro_f1_gain"] = str(self.difference)
+        if self.power is not None:
+            found["smallest_gain"] = f"{self.power.smallest_gain:.4f}"
         for name, scores in (("live", self.live), ("champion_live", self.champion_live)):
             if scores is not None:
                 found |= {f"{name}_accuracy": str(scores.accuracy), f"{name}_macro_f1": str(scores.macro_f1)}
@@ -324,14 +371,26 @@ def decide(
         resamples=gate.resamples,
     )  # fmt: skip
     gained, gain = gain_check(differences, gate)
+    if (
+        gate.prefer == "cheaper"
+        and gained.outcome == "failed"
+        and is_cheaper(contender.cost, champion.cost, gate)
+    ):
+        gained = noninferiority_check(differences, gate)
     falls = class_falls(differences, contender.scores, gate)
     fallen = class_fall_check(falls, gate)
-    same = bool((contender.probabilities.argmax(axis=1) == champion.probabilities.argmax(axis=1)).all())
+    truth = positions_of(test.labels, contender.labels)
+    own_answers, their_answers = (
+        probabilities.argmax(axis=1) for probabilities in (contender.probabilities, champion.probabilities)
+    )
+    power = power_of(differences, own_answers == truth, their_answers == truth, gate)
+    same = bool((own_answers == their_answers).all())
     reasons = [
         floor.words,
         f"The champion, version {champion.version}, reaches {theirs.macro_f1} on the same texts"
         + (", with the same answer to each of them." if same else "."),
         gained.words,
+        power.sentence(),
     ]
     live, champion_live = (
         scores_on_live(
@@ -365,6 +424,7 @@ def decide(
         champion_version=champion.version,
         champion_scores=theirs,
         difference=gain,
+        power=power,
         falls=falls,
         differences=differences,
         live=live,

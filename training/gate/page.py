@@ -17,7 +17,7 @@ from training.evaluation.intervals import Interval, calibration_interval, share_
 from training.evaluation.metrics import Differences, Scores, positions_of
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion
-from training.gate.decision import Decision
+from training.gate.decision import NONINFERIORITY, Decision
 from training.reporting.plots import fill_confusion
 from training.reporting.style import (
     BLUE,
@@ -183,8 +183,10 @@ def write_gate_pages(
     if champion is not None and champion.cost is not None:
         costs["champion"] = champion.cost
     compared = decision.differences is not None and decision.difference is not None
+    cheaper = any(check.name == NONINFERIORITY for check in decision.checks)
+    demanded = -gate.noninferiority_margin if cheaper else gate.min_gain
     shown: dict[str, Any] = {
-        "difference": difference_picture(decision.differences, decision.difference, gate.min_gain)  # type: ignore[arg-type]
+        "difference": difference_picture(decision.differences, decision.difference, demanded)  # type: ignore[arg-type]
         if compared
         else "",
         "classes": classes_picture(winner.test, decision.champion_scores),

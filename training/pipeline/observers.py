@@ -369,7 +369,7 @@ class ConsoleObserver(RunObserver):
         """All candidates with their figures; in an experiment with phases, precision and recall, too."""
         experiment, outcome = run.experiment, run.outcome
         best = winner.name if winner else None
-        self._console.print(closing_table(experiment, outcome.evaluated, outcome.failed, best))
+        self._console.print(closing_table(experiment, outcome.evaluated, outcome.failed, best, run.splits))
         if _has_balance(run):
             self._console.print(balance_table(experiment, outcome.evaluated, best))
 

@@ -20,10 +20,12 @@ from training.evaluation import pareto
 from training.evaluation.candidate import CandidateResult
 from training.evaluation.error_analysis import FOLDER as ERRORS
 from training.evaluation.error_analysis import Confusion, confusions
+from training.evaluation.metrics import paired_differences, positions_of
 from training.evaluation.pareto import dominators
 from training.experiment.rerun import EXPERIMENT_FILE, RERUN_FILE, rerun_yaml, resolved_yaml
 from training.experiment.schema import Experiment
 from training.gate.decision import Decision
+from training.gate.power import power_of
 from training.reporting import plots
 from training.reporting.comparison_plots import draw_comparison
 from training.reporting.model_card import CARD
@@ -209,9 +211,13 @@ def smoke_sentences(experiment: Experiment, registered: str) -> list[str]:
 
 
 def closing_table(
-    experiment: Experiment, evaluated: Sequence[CandidateResult], failed: Collection[str], winner: str | None
+    experiment: Experiment,
+    evaluated: Sequence[CandidateResult],
+    failed: Collection[str],
+    winner: str | None,
+    splits: Splits,
 ) -> Table:
-    """Every candidate of a run with its figures; the failed ones without."""
+    """Every candidate of a run with its figures, the failed ones without, and what the test part can show."""
     table = Table(
         title=escape(f"Candidates of {experiment.name}"), title_justify="left", caption_justify="left",
         box=SIMPLE_HEAD, collapse_padding=True,
@@ -221,8 +227,10 @@ def closing_table(
     for heading in ("val. F1", "test F1", "interval", *(["live"] if live else []), "MB", "ms/text", "train"):
         table.add_column(heading, justify="right", no_wrap=True)
     points = [point for item in evaluated for point in item.points]
-    if len(points) > 1:
-        table.caption = pareto.front_caption(points)
+    captions = [pareto.front_caption(points)] if len(points) > 1 else []
+    if power := _power_of_candidates(experiment, evaluated, winner, splits):
+        captions.append(escape(power))
+    table.caption = "\n".join(captions) or None
     for item in evaluated:
         role = " (winner)" if item.name == winner else "" if experiment.may_win(item.name) else " (baseline)"
         f1 = item.test.macro_f1
@@ -251,6 +259,25 @@ def closing_table(
     for name in failed:
         table.add_row(f"{name} (failed)", style="red")
     return table
+
+
+def _power_of_candidates(
+    experiment: Experiment, evaluated: Sequence[CandidateResult], winner: str | None, splits: Splits
+) -> str:
+    """The gain that the test part can show between the winner and the next best candidate; empty without two."""
+    best = next((item for item in evaluated if item.name == winner), None)
+    others = [item for item in evaluated if item.name != winner]
+    if best is None or not others:
+        return ""
+    other = max(others, key=lambda item: item.validation.macro_f1.value)
+    pair = best.test_predictions.probabilities, other.test_predictions.probabilities
+    labels = best.description.labels
+    differences = paired_differences(
+        *pair, splits.test.labels, labels, seed=experiment.seed, resamples=experiment.gate.resamples
+    )
+    truth = positions_of(splits.test.labels, labels)
+    right, others_right = (probabilities.argmax(axis=1) == truth for probabilities in pair)
+    return power_of(differences, right, others_right, experiment.gate).sentence()
 
 
 def how_to_promote(version: RegisteredModel, decision: Decision) -> str:

@@ -229,6 +229,19 @@ def test_giving_labels_and_tidying_up_wait_for_nothing_that_judging_imports(comm
     assert done.stdout.endswith("set()\n")
 
 
+@pytest.mark.usefixtures("at_home")
+def test_a_verdict_without_pictures_imports_nothing_that_draws() -> None:
+    ask = (
+        "import sys; from monitoring.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "print({'evidently', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ask, "check", "--window", "1h"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.endswith("set()\n"), done.stdout
+
+
 def test_every_command_is_listed_with_what_it_does() -> None:
     exit_code, said, _ = run(["--help"])
     assert exit_code == 0

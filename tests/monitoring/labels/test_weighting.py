@@ -66,7 +66,7 @@ def progress(id_: str, since: float, until: float, count: int, labelled: int | N
 def judged(queue: QueueLabels) -> Accuracy:
     return judge_accuracy(
         [Outcome(o.label, o.true_label, 1, 60.0) for o in queue.outcomes],
-        predictions=COUNT, labels=LABELS, reference=REFERENCE, confidences=[0.9],
+        predictions=COUNT, labels=LABELS, reference=REFERENCE, expected=None,
         settings=MonitoringSettings(monitoring_alpha=0.05), rng=np.random.default_rng(1), queue=queue,
     )  # fmt: skip
 

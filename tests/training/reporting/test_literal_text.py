@@ -9,7 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from monitoring.figures import LiteralFigure as MonitoringFigure
+from monitoring.literal_figure import LiteralFigure as MonitoringFigure
 from training.evaluation.metrics import Scores, evaluate
 from training.gate import page as pictures
 from training.reporting import plots

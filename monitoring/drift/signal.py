@@ -50,6 +50,8 @@ class DriftData:
     minimum: int
     """Values that each side must have."""
     sampler: PermutationSampler
+    whole_reference: pd.DataFrame
+    """The reference before it was sampled; texts in full length."""
     comparisons: list[Comparison] = field(default_factory=list)
     """Of all signals, in their order; filled before the first score is computed."""
     _shared: dict[Callable[[DriftData], object], object] = field(default_factory=dict)
@@ -101,6 +103,8 @@ class Comparison:
     score: Score | None = None
     problem: str = ""
     """Why it cannot be measured."""
+    subject: str = ""
+    """What of the signal the score is of, such as one class; empty: all of it."""
 
     @property
     def name(self) -> str:
@@ -145,6 +149,8 @@ class DriftSignal(ABC):
     settings_class: ClassVar[type[SignalSettings]]
     order: ClassVar[int] = 1000
     """Position in reports."""
+    alpha_share: ClassVar[float | None] = None
+    """Share of MONITORING_ALPHA that it gets; None: an equal part of what the others leave."""
     of_service: ClassVar[bool] = False
     """Whether it measures the service and not the traffic: retraining does not change it."""
     needs_text: ClassVar[bool] = False

@@ -19,11 +19,14 @@ from monitoring.drift.signal import (
 )
 from monitoring.progress import Step, silent
 from monitoring.settings import MonitoringSettings
-from monitoring.verdict import Drift, Signal, Status
+from monitoring.verdict import Drift, Repeats, Signal, Status
 from monitoring.window import Window
 
 _SEED = 20
 """Every check is compared with the same part of a large reference."""
+
+MANY_REPEATS = 0.2
+"""Share of the predictions that repeat a text from which the verdict says so."""
 
 _NOT_STORED = "The texts of the window are not stored (STORE_TEXT), or were removed by the retention policy."
 
@@ -76,8 +79,28 @@ def measure_drift(
         _measured(item, *decided.get(item.name, (None, 1.0)), settings.monitoring_alpha)
         for item in data.comparisons
     ]
-    drift = Drift(status=_status(measured), alpha=settings.monitoring_alpha, signals=measured)
+    breached = {signal.name for signal in measured if signal.status == "breach"}
+    part = next((item.part for item in data.comparisons if item.part and item.name in breached), None)
+    drift = Drift(
+        status=_status(measured),
+        alpha=settings.monitoring_alpha,
+        signals=measured,
+        changed_part=part,
+        repeats=_repeats(window),
+    )
     return drift, data.comparisons
+
+
+def _repeats(window: Window) -> Repeats:
+    read = max(1, window.sampled)
+    largest_id, largest = window.largest_repeat or (None, 0)
+    share = window.repeated / read
+    return Repeats(
+        status="many" if share >= MANY_REPEATS else "ok",
+        share=share,
+        largest=largest / read,
+        largest_id=largest_id,
+    )
 
 
 def shares_of_alpha(measured: Sequence[DriftSignal]) -> list[float]:

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from pydantic_settings import SettingsConfigDict
 
 from monitoring.drift.permutation import Floats, PermutationSampler, Score
+from monitoring.verdict import ChangedPart
 from monitoring.window import Window
 from stores.settings import Settings
 
@@ -105,6 +106,8 @@ class Comparison:
     """Why it cannot be measured."""
     subject: str = ""
     """What of the signal the score is of, such as one class; empty: all of it."""
+    part: ChangedPart | None = None
+    """The texts that make the change, where the signal can tell them from the others."""
 
     @property
     def name(self) -> str:

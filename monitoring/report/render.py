@@ -16,7 +16,7 @@ from monitoring.report.advice import advice_for
 from monitoring.report.history_plot import signals_over_time_picture
 from monitoring.report.plots import classes_picture, embedding_map, overview_picture, signal_pictures
 from monitoring.report.segments import affected_classes, changed_topics, changed_words
-from monitoring.verdict import ClassScore, Estimate, Verdict
+from monitoring.verdict import ChangedPart, ClassScore, Estimate, Verdict
 from stores.predictions import LabelledPrediction
 from stores.predictions.checks import Check
 
@@ -85,8 +85,14 @@ def render_report(
         more=more,
         less=less,
         evidently=evidently_page,
-        examples=_most_novel(texts, old),
+        examples=_of_part(texts, verdict.drift.changed_part) or _most_novel(texts, old),
     )
+
+
+def _of_part(texts: Sequence[LabelledPrediction], part: ChangedPart | None) -> list[LabelledPrediction]:
+    """The most typical texts of the part that changed."""
+    by_id = {row.id: row for row in texts}
+    return [by_id[name] for name in (part.ids if part else []) if name in by_id][:_EXAMPLES]
 
 
 def _most_novel(texts: Sequence[LabelledPrediction], reference: Sequence[str]) -> list[LabelledPrediction]:

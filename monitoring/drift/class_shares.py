@@ -12,9 +12,11 @@ from monitoring.drift.permutation import Floats, Score, permutation_score
 
 WHOLE_MIX = ""
 """In the place of a class: half the sum of all changes, the share of answers that moved between classes."""
-_DISCOUNT = 0.85
-"""Of a fall, and of the whole mix, beside a rise: the share of a class that rises varies most, so it needs the lower
-critical value, and falls are found as surely with a higher one."""
+_FALL = 0.85
+"""Weight of a fall beside a rise: the share of a class that rises varies most, so it gets the lower critical value, and
+falls are found as surely with a higher one."""
+_MIX = 0.7
+"""Weight of the whole mix beside one class: it is for many small changes, which are large together."""
 _CERTAIN = 0.001
 """Level at which a class is named although the whole mix is more certain still."""
 
@@ -84,8 +86,8 @@ def share_change(
     def critical(level: float) -> float:
         limit = found.critical(level)
         if best == len(names):
-            return mean + limit / _DISCOUNT * deviation
-        return float(limit / (1 if changes[0, best] > 0 else _DISCOUNT) * spread[best])
+            return mean + limit / _MIX * deviation
+        return float(limit / (1 if changes[0, best] > 0 else _FALL) * spread[best])
 
     return ShareChange(
         category=names[best] if best < len(names) else WHOLE_MIX,
@@ -104,4 +106,4 @@ def _standardised(changes: Floats, spread: Floats, mean: float, deviation: float
     """Changes in standard errors, the whole mix last; (rows, classes + 1)."""
     scaled = changes / np.where(spread > 0, spread, np.inf)
     mix = (np.abs(changes).sum(axis=1) / 2 - mean) / deviation if deviation else np.zeros(len(changes))
-    return np.column_stack([np.maximum(scaled, -_DISCOUNT * scaled), _DISCOUNT * mix])
+    return np.column_stack([np.maximum(scaled, -_FALL * scaled), _MIX * mix])

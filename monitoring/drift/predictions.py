@@ -20,7 +20,7 @@ class PredictedLabelSettings(SignalSettings):
     monitoring_min_class_shift: float = Field(default=0.05, ge=0, le=1)
     """Effect floor of a predicted class: the change of its share of the answers; 0.05 is five percentage points."""
 
-    monitoring_class_floors: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    monitoring_class_floors: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default={})
     """The same of single classes, as JSON: `{"Sports": 0.15, "World": 0.03}`."""
 
     monitoring_min_label_shift: float = Field(default=0.1, ge=0, le=1)
@@ -33,7 +33,7 @@ class PredictedLabel(CategoricalSignal):
 
     name, title, unit, order = "predicted_label", "Predicted labels", "% of answers", 40
     measure = "Change of a class's share of the answers, or of the mix of all classes"
-    alpha_share = 0.75
+    alpha_share = 0.85
     evidently_type = None
     settings_class = PredictedLabelSettings
     settings: PredictedLabelSettings

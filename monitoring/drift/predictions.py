@@ -33,7 +33,7 @@ class PredictedLabel(CategoricalSignal):
 
     name, title, unit, order = "predicted_label", "Predicted labels", "% of answers", 40
     measure = "Change of a class's share of the answers, or of the mix of all classes"
-    alpha_share = 0.85
+    alpha_share = 0.8
     evidently_type = None
     settings_class = PredictedLabelSettings
     settings: PredictedLabelSettings

@@ -24,7 +24,6 @@ from monitoring.verdict import (
 from monitoring.window import Window
 
 _FALL = "Accuracy fell"
-_MANY_REPEATS = 0.2
 _NAMED = 4
 """Signals that the summary names; the reasons name all."""
 
@@ -47,7 +46,7 @@ def judge(
         summary=_summary(status, champion, window, drift, accuracy, settings),
         reasons=_reasons(drift, accuracy),
         notes=[
-            *_notes(champion, window, accuracy, first_prediction),
+            *_notes(champion, window, drift, accuracy, first_prediction),
             *_other_sources(window, settings),
         ],
         model=WatchedModel(
@@ -246,7 +245,11 @@ def chance(p: float | None) -> str:
 
 
 def _notes(
-    champion: MonitoredModel, window: Window, accuracy: Accuracy, first_prediction: float | None
+    champion: MonitoredModel,
+    window: Window,
+    drift: Drift,
+    accuracy: Accuracy,
+    first_prediction: float | None,
 ) -> list[str]:
     notes = [champion.note] if champion.note else []
     notes += _age(champion, window, first_prediction)
@@ -280,9 +283,11 @@ def _notes(
             f"{window.cut} texts have {window.characters:,} characters or more; what follows is not compared, here and "
             "in the reference."
         )
-    if window.sampled and window.repeated / window.sampled >= _MANY_REPEATS:
+    if drift.repeats is not None and drift.repeats.status == "many":
         notes.append(
-            f"{window.repeated / window.sampled:.0%} of the predictions repeat a text; each text was counted once."
+            f"{drift.repeats.share:.0%} of the predictions repeat a text; the most frequent one is "
+            f"{drift.repeats.largest:.0%} of all (prediction {drift.repeats.largest_id}). Each text was counted once: "
+            "repeats are no drift of content."
         )
     if repeats := len(window.distinct) - len(window.novel):
         notes.append(

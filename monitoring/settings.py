@@ -31,7 +31,7 @@ class MonitoringSettings(VarSettings, TrafficSettings):
     """Chance of a false drift alarm in one check, over all signals together; intervals of accuracy have 1 − alpha."""
 
     monitoring_permutations: int = Field(default=4999, ge=999, le=1_000_000)
-    """Windows drawn to learn what chance alone does to a signal. Fewer than signals / alpha could never alarm."""
+    """Windows drawn to learn what chance alone does to a signal; what is rarer than one of them is extrapolated."""
 
     monitoring_min_texts: int = Field(default=50, ge=20, le=_MOST_ROWS)
     """Distinct texts below which drift is not judged."""

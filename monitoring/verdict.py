@@ -109,6 +109,32 @@ class Signal(_Part):
     """When it began; null unless in breach."""
 
 
+class ChangedPart(_Part):
+    """Texts of a kind that the reference lacks, where they can be told from the others."""
+
+    share: float
+    """Of the window's different texts, less as many as the reference has of the like."""
+    texts: int
+    """How many that is."""
+    ids: list[str]
+    """Ids of predictions, the most typical first; at most 20."""
+    terms: list[str]
+    """Words that they have more often than the others; a word of fewer than five texts is not named."""
+
+
+class Repeats(_Part):
+    """Predictions that repeat the text of another one: bots and retries, which are no drift of the content."""
+
+    status: Literal["ok", "many"]
+    """`many`: at least a fifth of the predictions read. It is no breach."""
+    share: float
+    """Of the predictions read that repeat a text."""
+    largest: float
+    """Share of the predictions read that have the most frequent text."""
+    largest_id: str | None
+    """Id of a prediction with that text; null where no text repeats."""
+
+
 class Drift(_Part):
     """Whether the traffic is still like the reference, and the service as quick as on the days before."""
 
@@ -116,6 +142,10 @@ class Drift(_Part):
     alpha: float
     """Chance of a false alarm over all signals together."""
     signals: list[Signal]
+    changed_part: ChangedPart | None = None
+    """null unless `new_matter` is in breach."""
+    repeats: Repeats | None = None
+    """null in verdicts of older releases."""
 
 
 class Estimate(_Part):

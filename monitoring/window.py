@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,6 +59,8 @@ class Window:
     """Of each text that are compared, here and in the reference; more are not read, or not used."""
     cut: int = 0
     """Texts of the window that have more."""
+    largest_repeat: tuple[str, int] | None = None
+    """Id of a prediction whose text is read most often, and how often; None where no text is read twice."""
     other_sources: list[SourceCount] = field(default_factory=list)
     """Predictions of the version from sources that are no traffic; they are not looked at."""
     audits: list[AuditedAnswer] = field(default_factory=list)
@@ -133,6 +136,7 @@ def read_window(
         latencies=times,
         characters=characters,
         cut=cut,
+        largest_repeat=_largest_repeat(rows),
         other_sources=others,
         audits=audits,
     )
@@ -190,6 +194,12 @@ def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
         # Removed texts cannot be compared.
         first.setdefault(row.id if row.redacted_at is not None and not row.text else row.text, row)
     return list(first.values())
+
+
+def _largest_repeat(rows: Sequence[LabelledPrediction]) -> tuple[str, int] | None:
+    counts = Counter(row.text for row in rows if row.text)
+    text, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    return (next(row.id for row in rows if row.text == text), count) if count > 1 else None
 
 
 _DAY = 86400.0

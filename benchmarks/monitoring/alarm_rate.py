@@ -12,7 +12,7 @@ import random
 import string
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,17 +140,15 @@ def run_trial(
     flagged, signals = 0, Counter[str]()
     for number in range(windows):
         rng = random.Random(f"{seed}/{scenario}/{size}/{number}")
-        rows = _answers(classifier, list(dict.fromkeys(draw(size, rng))))
-        window = Window(
-            0, 1, len(rows), 0, len(rows), rows, [row for row in rows if row.text not in known], []
-        )
+        window = window_of(answers(classifier, list(dict.fromkeys(draw(size, rng)))), known)
         drift, _ = measure_drift(champion.reference, window, settings, np.random.default_rng(number))
         flagged += drift.status == "breach"
         signals.update(signal.name for signal in drift.signals if signal.status == "breach")
     return Trial(scenario, size, windows, flagged, signals)
 
 
-def _answers(classifier: Classifier, texts: Sequence[str]) -> list[LabelledPrediction]:
+def answers(classifier: Classifier, texts: Sequence[str]) -> list[LabelledPrediction]:
+    """What the store would hold of the classifier's answers."""
     made = classifier.classify(texts)
     return [
         LabelledPrediction(
@@ -167,6 +165,12 @@ def _answers(classifier: Classifier, texts: Sequence[str]) -> list[LabelledPredi
             texts, made.probabilities, made.tokens, made.truncated, strict=True
         )
     ]
+
+
+def window_of(rows: list[LabelledPrediction], known: Collection[str] = ()) -> Window:
+    """A window with these predictions, whose texts differ; `known` are the texts of the reference."""
+    novel = [row for row in rows if row.text not in known]
+    return Window(0, 1, len(rows), 0, len(rows), rows, novel, [])
 
 
 HEADING = "| traffic | texts | windows flagged | by (share of windows) |\n|---|---|---|---|"
@@ -216,13 +220,13 @@ def main(
     champion = find_champion(registry, tracking, signing)
     classifier = Classifier.load(champion.folder)
     known = set(champion.reference["text"])
-    frame = _read(texts).drop_duplicates("text")
+    frame = read_texts(texts).drop_duplicates("text")
     frame = frame[~frame["text"].isin(known)]
     ways = scenarios(
         list(frame["text"]),
         list(frame["label"]),
-        other=list(_read(other)["text"]) if other else (),
-        foreign=list(_read(foreign)["text"]) if foreign else (),
+        other=list(read_texts(other)["text"]) if other else (),
+        foreign=list(read_texts(foreign)["text"]) if foreign else (),
     )
     plan = [
         (name, draw, int(size), windows if name == QUIET else drifted_windows)
@@ -241,7 +245,8 @@ def main(
         print(as_row(trial), flush=True)  # as it comes: the whole table takes minutes
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_texts(path: Path) -> pd.DataFrame:
+    """One row a line of a JSONL file."""
     with path.open(encoding="utf-8") as file:
         return pd.DataFrame([json.loads(line) for line in file])
 

@@ -17,9 +17,8 @@ import click
 import numpy as np
 from scipy.signal import lfilter
 
-from monitoring.drift.latency import ServiceLatencySettings, latency_floor, latency_score
+from monitoring.drift.latency import ServiceLatency, ServiceLatencySettings, latency_floor, latency_score
 from monitoring.drift.permutation import Floats
-from monitoring.drift.signal import signals
 from monitoring.settings import MonitoringSettings
 from monitoring.window import Latencies
 
@@ -91,7 +90,8 @@ def run_trial(
         )
         floor = latency_floor(found, floors.monitoring_min_latency_ratio, floors.monitoring_min_latency_rise)
         score = latency_score(found, settings.monitoring_permutations, np.random.default_rng(number))
-        flagged += score.p_value <= settings.monitoring_alpha / len(signals()) and score.value >= floor
+        level = settings.monitoring_alpha * (ServiceLatency.alpha_share or 0.0)
+        flagged += score.p_value <= level and score.value >= floor
     return Trial(way, answers, days, flagged)
 
 

@@ -32,13 +32,15 @@ class CategoricalSignal(DriftSignal):
         return categorical_score(*_sides(comparison), data.sampler)
 
     def describe(self, comparison: Comparison) -> str:
-        """The category whose share changed most."""
+        """The category that the score is of, or the one whose share changed most."""
         reference, window = _sides(comparison)
         shares = [
             (name, reference.count(name) / len(reference), window.count(name) / len(window))
             for name in sorted({*reference, *window})
         ]
-        name, before, now = max(shares, key=lambda share: abs(share[2] - share[1]))
+        name, before, now = max(
+            shares, key=lambda share: (share[0] == comparison.subject, abs(share[2] - share[1]))
+        )
         digits = 0 if f"{before:.0%}" != f"{now:.0%}" else 1
         return self.clause(name, went(f"{before:.{digits}%}", f"{now:.{digits}%}"))
 

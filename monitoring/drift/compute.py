@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from monitoring.drift.permutation import PermutationSampler, holm
-from monitoring.drift.signal import Comparison, DriftData, NotComparable, is_of_service, signals
+from monitoring.drift.reference_error import lasting_threshold
+from monitoring.drift.signal import (
+    Comparison,
+    DriftData,
+    DriftSignal,
+    NotComparable,
+    is_of_service,
+    signals,
+)
 from monitoring.progress import Step, silent
 from monitoring.settings import MonitoringSettings
-from monitoring.verdict import Drift, Signal, Status
+from monitoring.verdict import Drift, Repeats, Signal, Status
 from monitoring.window import Window
 
 _SEED = 20
 """Every check is compared with the same part of a large reference."""
+
+MANY_REPEATS = 0.2
+"""Share of the predictions that repeat a text from which the verdict says so."""
 
 _NOT_STORED = "The texts of the window are not stored (STORE_TEXT), or were removed by the retention policy."
 
@@ -30,6 +43,7 @@ def measure_drift(
     Returns:
         The decision, and both sides' values of every signal for the pictures.
     """
+    whole = reference
     if len(reference) > settings.monitoring_max_texts:
         reference = reference.sample(settings.monitoring_max_texts, random_state=_SEED)
     step("Describing texts")
@@ -38,6 +52,7 @@ def measure_drift(
         window,
         settings.monitoring_min_texts,
         PermutationSampler(settings.monitoring_permutations, rng),
+        whole,
     )
     for signal in (kind() for kind in signals().values()):
         sides = signal.sides(data)
@@ -53,15 +68,46 @@ def measure_drift(
             comparison.score = comparison.signal.score(comparison, data)
         except NotComparable as error:
             comparison.problem = str(error)
-    scored = [item.score for item in data.comparisons if item.score is not None]
-    adjusted, level = holm([score.p_value for score in scored], settings.monitoring_alpha)
-    of_score = dict(zip(map(id, scored), adjusted, strict=True))
+    scored = [item for item in data.comparisons if item.score is not None]
+    adjusted, levels = holm(
+        [item.score.p_value for item in scored if item.score],
+        settings.monitoring_alpha,
+        shares_of_alpha([item.signal for item in scored]),
+    )
+    decided = {item.name: found for item, *found in zip(scored, adjusted, levels, strict=True)}
     measured = [
-        _measured(item, of_score.get(id(item.score)), level, settings.monitoring_alpha)
+        _measured(item, *decided.get(item.name, (None, 1.0)), settings.monitoring_alpha)
         for item in data.comparisons
     ]
-    drift = Drift(status=_status(measured), alpha=settings.monitoring_alpha, signals=measured)
+    breached = {signal.name for signal in measured if signal.status == "breach"}
+    part = next((item.part for item in data.comparisons if item.part and item.name in breached), None)
+    drift = Drift(
+        status=_status(measured),
+        alpha=settings.monitoring_alpha,
+        signals=measured,
+        changed_part=part,
+        repeats=_repeats(window),
+    )
     return drift, data.comparisons
+
+
+def _repeats(window: Window) -> Repeats:
+    read = max(1, window.sampled)
+    largest_id, largest = window.largest_repeat or (None, 0)
+    share = window.repeated / read
+    return Repeats(
+        status="many" if share >= MANY_REPEATS else "ok",
+        share=share,
+        largest=largest / read,
+        largest_id=largest_id,
+    )
+
+
+def shares_of_alpha(measured: Sequence[DriftSignal]) -> list[float]:
+    """What each signal gets of alpha: what it claims, or an equal part of the rest."""
+    claimed = [signal.alpha_share for signal in measured]
+    left = max(0.0, 1 - sum(share for share in claimed if share is not None))
+    return [left / claimed.count(None) if share is None else share for share in claimed]
 
 
 def _status(measured: list[Signal]) -> Status:
@@ -86,11 +132,19 @@ def _measured(item: Comparison, adjusted: float | None, level: float, alpha: flo
             return Signal(status="not_measured", words=item.problem, **facts)
         words = item.problem or item.signal.describe_too_few(item)
         return Signal(status="insufficient_data", words=words, **facts)
-    breach = adjusted <= alpha and item.score.value >= item.floor
+    threshold = max(item.floor, item.score.critical(level))
+    if not is_of_service(item.name):  # of the service the reference is other windows
+        threshold = max(
+            threshold,
+            lasting_threshold(
+                item.score, level, len(item.reference), len(item.window), item.signal.score_without_change
+            ),
+        )
+    breach = adjusted <= alpha and item.score.value >= threshold
     return Signal(
         status="breach" if breach else "ok",
         value=item.score.value,
-        threshold=max(item.floor, item.score.critical(level)),
+        threshold=threshold,
         p_value=item.score.p_value,
         p_adjusted=adjusted,
         words=item.signal.describe(item),

@@ -61,6 +61,7 @@ class ServiceLatency(DriftSignal):
     settings_class = ServiceLatencySettings
     settings: ServiceLatencySettings
     of_service = True
+    alpha_share = 0.08
     score_without_change = 1.0
 
     def floor(self, data: DriftData) -> float:

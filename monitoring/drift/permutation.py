@@ -4,10 +4,14 @@ A fixed threshold on a drift score has a different false alarm rate at every sam
 with those of windows *of the same size* that are sampled without replacement from the pooled reference and window
 (Fisher's permutation test). Under the null hypothesis the p-value is valid at any size, also when the window is larger
 than the reference, and for any distribution of the values.
+
+Levels below 1 / permutations are reached by a tail fitted to the largest chance scores (Knijnenburg and others 2009,
+"Fewer permutations, more accurate P-values"), here an exponential one: it lies above any tail that falls faster.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +33,7 @@ class Score:
 
     value: float
     p_value: float
-    """Share of chance scores at least as large, the score itself counted: never 0."""
+    """Chance of a score at least as large when nothing changed: never 0."""
     critical: Callable[[float], float]
     """Level → the smallest score whose p-value is at most that level."""
 
@@ -125,40 +129,69 @@ def auc_score(auc: float, n_reference: int, n_window: int) -> Score:
     )
 
 
-def holm(p_values: Sequence[float], alpha: float) -> tuple[list[float], float]:
-    """Holm's correction (1979): p-values that may all be read against `alpha`, and the one level that decides alike.
+def holm(
+    p_values: Sequence[float], alpha: float, shares: Sequence[float] | None = None
+) -> tuple[list[float], list[float]]:
+    """Holm's weighted correction (1979): p-values to read against `alpha`, and the levels that decide alike.
 
     The chance of any false alarm among all signals stays below `alpha`, however they depend on one another.
 
+    Args:
+        p_values: of each signal.
+        alpha: the chance of any false alarm.
+        shares: of alpha, one a signal, in any unit; None: the same for all.
+
     Returns:
-        Adjusted p-values in the order given, and the level below which an unadjusted p-value counts.
+        Adjusted p-values in the order given, and of each the level below which its unadjusted p-value counts.
 
     >>> holm([0.001, 0.2, 0.02], alpha=0.05)
-    ([0.003, 0.2, 0.04], 0.05)
+    ([0.003, 0.2, 0.04], [0.05, 0.05, 0.05])
     """
-    count = len(p_values)
-    adjusted = [1.0] * count
+    weights = [1.0] * len(p_values) if shares is None else list(shares)
+    adjusted = [1.0] * len(p_values)
+    order = sorted(range(len(p_values)), key=lambda position: p_values[position] / weights[position])
     largest = 0.0
-    for rank, position in enumerate(sorted(range(count), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (count - rank) * p_values[position]))
+    for rank, position in enumerate(order):
+        rest = math.fsum(weights[other] for other in order[rank:])
+        largest = max(largest, min(1.0, rest / weights[position] * p_values[position]))
         adjusted[position] = largest
-    rejected = sum(value <= alpha for value in adjusted)
-    return adjusted, alpha / max(1, count - rejected)
+    kept = math.fsum(weight for weight, value in zip(weights, adjusted, strict=True) if value > alpha)
+    return adjusted, [alpha * min(1.0, weight / kept) if kept else alpha for weight in weights]
+
+
+_TAIL = 50
+"""One in so many of the chance scores, the largest, make the tail."""
+_SMALLEST_TAIL = 25
+_SMALLEST_P = 1e-12
 
 
 def permutation_score(value: float, null: Floats) -> Score:
     """A score, judged by the scores that chance gave; `null` in any order."""
     null = np.sort(null)
+    draws = 1 + len(null)
     # Scores that differ in the last digit only are ties: the sums were made in another order.
     larger = len(null) - int(np.searchsorted(null, value - 1e-9, side="left"))
+    begin = float(null[-min(len(null), max(_SMALLEST_TAIL, len(null) // _TAIL))])
+    tail = null[np.searchsorted(null, begin - 1e-9, side="left") :]
+    anchor = (1 + len(tail)) / draws
+    # Longer by its own standard error, so that few draws do not make a change look more certain than it is.
+    scale = float(tail.mean() - begin) * (1 + 1 / np.sqrt(len(tail)))
+
+    def p_value() -> float:
+        if value <= begin + 1e-9:
+            return (1 + larger) / draws
+        beyond = anchor * math.exp(-(value - begin) / scale) if scale > 0 else 1 / draws
+        return max(beyond, larger / draws, _SMALLEST_P)
 
     def critical(level: float) -> float:
-        allowed = int(np.floor(level * (len(null) + 1))) - 1
-        if allowed < 0:
-            return float("inf")  # too few permutations to reach this level
-        return float(null[-1] + 1e-9 if allowed == 0 else null[len(null) - allowed - 1] + 1e-9)
+        allowed = int(np.floor(level * draws))
+        if level >= anchor:
+            return float(null[-1] + 1e-9 if allowed == 1 else null[len(null) - allowed] + 1e-9)
+        drawn = float(null[len(null) - allowed - 1]) + 1e-9
+        fitted = begin + scale * math.log(anchor / level) if scale > 0 else begin + 1e-9
+        return max(drawn, fitted)
 
-    return Score(value, (1 + larger) / (1 + len(null)), critical)
+    return Score(value, p_value(), critical)
 
 
 def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:

@@ -19,6 +19,7 @@ import pandas as pd
 from pydantic_settings import SettingsConfigDict
 
 from monitoring.drift.permutation import Floats, PermutationSampler, Score
+from monitoring.verdict import ChangedPart
 from monitoring.window import Window
 from stores.settings import Settings
 
@@ -52,6 +53,8 @@ class DriftData:
     minimum: int
     """Values that each side must have."""
     sampler: PermutationSampler
+    whole_reference: pd.DataFrame
+    """The reference before it was sampled; texts in full length."""
     comparisons: list[Comparison] = field(default_factory=list)
     """Of all signals, in their order; filled before the first score is computed."""
     _shared: dict[Callable[[DriftData], object], object] = field(default_factory=dict)
@@ -103,6 +106,10 @@ class Comparison:
     score: Score | None = None
     problem: str = ""
     """Why it cannot be measured."""
+    subject: str = ""
+    """What of the signal the score is of, such as one class; empty: all of it."""
+    part: ChangedPart | None = None
+    """The texts that make the change, where the signal can tell them from the others."""
 
     @property
     def name(self) -> str:
@@ -147,6 +154,8 @@ class DriftSignal(ABC):
     settings_class: ClassVar[type[SignalSettings]]
     order: ClassVar[int] = 1000
     """Position in reports."""
+    alpha_share: ClassVar[float | None] = None
+    """Share of MONITORING_ALPHA that it gets; None: an equal part of what the others leave."""
     of_service: ClassVar[bool] = False
     """Whether it measures the service and not the traffic: retraining does not change it."""
     needs_text: ClassVar[bool] = False

@@ -11,6 +11,8 @@ from monitoring.judgement import (
 )
 from monitoring.verdict import Verdict
 
+_PART = 0.5
+"""Share of changed texts from which all of the traffic is taken to have changed."""
 _ANSWERS_ONLY = "another mix of topics"
 _LABEL_MORE = (
     "Accuracy has fallen, perhaps by more than the {limit} points that are allowed: label more texts now "
@@ -36,6 +38,12 @@ def advice_for(verdict: Verdict) -> list[str]:
 
 
 def _look_for(verdict: Verdict) -> list[str]:
+    part = verdict.drift.changed_part
+    if part is not None and part.share < _PART:
+        return [
+            f"About {part.share:.0%} of the texts are new, and the others are as before: look for a sender or a "
+            "subject that came in. `drift.changed_part.ids` in verdict.json names the most typical predictions."
+        ]
     moved = [
         kind
         for name, kind in signals().items()

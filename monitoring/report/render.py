@@ -13,7 +13,7 @@ from monitoring.drift.signal import Comparison
 from monitoring.judgement import chance, headline
 from monitoring.labels.active_learning import novelty
 from monitoring.report.advice import advice_for
-from monitoring.verdict import ClassScore, Estimate, Verdict
+from monitoring.verdict import ChangedPart, ClassScore, Estimate, Verdict
 from stores.predictions import LabelledPrediction
 from stores.predictions.checks import Check
 
@@ -77,7 +77,7 @@ def render_report(
         explained=pictures,
         **{name: shown.get(name) for name in _EXPLANATIONS},
         evidently=evidently_page,
-        examples=_most_novel(texts, old),
+        examples=_of_part(texts, verdict.drift.changed_part) or _most_novel(texts, old),
     )
 
 
@@ -109,6 +109,12 @@ def _explanations(
         "more": more,
         "less": less,
     }
+
+
+def _of_part(texts: Sequence[LabelledPrediction], part: ChangedPart | None) -> list[LabelledPrediction]:
+    """The most typical texts of the part that changed."""
+    by_id = {row.id: row for row in texts}
+    return [by_id[name] for name in (part.ids if part else []) if name in by_id][:_EXAMPLES]
 
 
 def _most_novel(texts: Sequence[LabelledPrediction], reference: Sequence[str]) -> list[LabelledPrediction]:

@@ -9,8 +9,10 @@ import pytest
 
 from benchmarks.monitoring.latency import WAYS, run_trial, simulated_days
 from monitoring.champion import find_champion
+from monitoring.drift.compute import shares_of_alpha
 from monitoring.drift.latency import latency_floor, latency_score
-from monitoring.drift.permutation import Score
+from monitoring.drift.permutation import Score, holm
+from monitoring.drift.signal import signals
 from monitoring.retraining import retrain
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Signal, Verdict
@@ -182,9 +184,10 @@ def test_times_of_one_side_or_of_none_are_too_little_for_this_signal_alone(
     assert verdict.status == "ok"
     assert (signal.status, signal.p_adjusted) == ("insufficient_data", None)
     assert said in signal.words
-    first = min(s.p_value for s in verdict.drift.signals if s.p_value is not None)
-    lowest = min(s.p_adjusted for s in verdict.drift.signals if s.p_adjusted is not None)
-    assert lowest == pytest.approx(min(1.0, 11 * first)), "it is not corrected for"
+    others = [s for s in verdict.drift.signals if s.p_value is not None]
+    shares = shares_of_alpha([signals()[s.name]() for s in others])
+    corrected, _ = holm([s.p_value for s in others if s.p_value is not None], 0.01, shares)
+    assert [s.p_adjusted for s in others] == pytest.approx(corrected), "it is not corrected for"
 
 
 def test_slow_service_breaches_with_too_few_texts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

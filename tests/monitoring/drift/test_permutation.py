@@ -100,9 +100,22 @@ def test_p_values_are_uniform_when_nothing_changed(sizes: tuple[int, int]) -> No
     assert low["mix"] <= 34
 
 
-def test_a_shift_gets_the_smallest_p_value_there_is() -> None:
+def test_a_large_shift_is_rarer_than_any_permutation() -> None:
     score = numeric_score(np.arange(200.0), np.arange(200.0) + 150, PermutationSampler(999, rng()))
-    assert score.p_value == pytest.approx(1 / 1000)
+    assert 0 < score.p_value < 1e-6
+
+
+@pytest.mark.parametrize("level", [1e-3, 1e-4])
+def test_the_fitted_tail_is_no_more_certain_than_many_permutations(level: float) -> None:
+    source = np.random.default_rng(11)
+    old, new = source.lognormal(size=200), source.lognormal(size=100)
+    few = [
+        numeric_score(old, new, PermutationSampler(999, np.random.default_rng(seed))).critical(level)
+        for seed in range(20)
+    ]
+    many = numeric_score(old, new, PermutationSampler(99_999, source)).critical(level)
+    assert np.mean(few) >= many
+    assert np.mean(few) < 1.5 * many
 
 
 def test_values_that_never_vary_are_no_drift() -> None:
@@ -133,18 +146,29 @@ def test_an_auc_is_judged_by_how_many_texts_it_was_held_out_on() -> None:
     assert auc_score(0.3, 50, 50).p_value > 0.99
 
 
-@given(st.lists(st.floats(0.0001, 1), min_size=1, max_size=12), st.sampled_from([0.01, 0.05]))
+@given(
+    st.lists(st.tuples(st.floats(0.0001, 1), st.floats(0.01, 1)), min_size=1, max_size=12),
+    st.sampled_from([0.01, 0.05]),
+)
 @settings(max_examples=200, deadline=None)
-def test_holms_level_decides_as_the_adjusted_p_values_do(p_values: list[float], alpha: float) -> None:
-    adjusted, level = holm(p_values, alpha)
-    for p, corrected in zip(p_values, adjusted, strict=True):
-        assert corrected >= p
+def test_holms_levels_decide_as_the_adjusted_p_values_do(
+    found: list[tuple[float, float]], alpha: float
+) -> None:
+    p_values, shares = [p for p, _ in found], [share for _, share in found]
+    adjusted, levels = holm(p_values, alpha, shares)
+    for p, corrected, level in zip(p_values, adjusted, levels, strict=True):
+        assert corrected >= p * (1 - 1e-9)
         if not np.isclose(corrected, alpha) and not np.isclose(p, level):
             assert (corrected <= alpha) == (p <= level)
 
 
 def test_holm_by_hand() -> None:
-    adjusted, level = holm([0.001, 0.2, 0.02], 0.05)
+    adjusted, levels = holm([0.001, 0.2, 0.02], 0.05)
     assert adjusted == pytest.approx([0.003, 0.2, 0.04])
-    assert level == 0.05
-    assert holm([], 0.05) == ([], 0.05)
+    assert levels == pytest.approx([0.05, 0.05, 0.05])
+    assert holm([], 0.05) == ([], [])
+    adjusted, levels = holm([0.03, 0.03], 0.05, [0.8, 0.2])
+    assert adjusted == pytest.approx([0.0375, 0.0375])
+    adjusted, levels = holm([0.045, 0.02], 0.05, [0.8, 0.2])
+    assert adjusted == pytest.approx([0.05625, 0.05625])
+    assert levels == pytest.approx([0.04, 0.01])

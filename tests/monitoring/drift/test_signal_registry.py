@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "examples" / "add_signal.py"
 
 def test_signals_come_in_report_order() -> None:
     assert list(signals()) == [
-        "text_content", "unseen_words", "language", "predicted_label", "embedding", "confidence",
+        "text_content", "new_matter", "unseen_words", "language", "predicted_label", "embedding", "confidence",
         "early_share", "audit_agreement", "text_length", "word_count",
         "sentence_count", "non_letters", "capitals", "service_latency",
     ]  # fmt: skip

@@ -54,7 +54,7 @@ def test_nothing_that_strangers_wrote_runs(tmp_path: Path) -> None:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto((tmp_path / "page.html").as_uri())
-        page.wait_for_selector("text=predicted_label")
+        page.wait_for_selector("text=confidence")
         for title in ("Tests", "Metrics"):
             page.click(f"text={title} >> nth=0")
         assert page.locator("a[href^='javascript' i]").count() == 0

@@ -50,7 +50,7 @@ def test_the_page_opens_with_the_verdict_and_needs_no_network(house: House, brow
     assert page.evaluate(broken) == 0
     assert page.evaluate("[...document.images].every(image => image.alt)")
     page.click("text=Evidently's report")
-    page.wait_for_selector("text=predicted_label")
+    page.wait_for_selector("text=confidence")
     assert not [url for url in asked if url.startswith("http")]
     page.close()
 

@@ -142,6 +142,10 @@ class Engine:
         self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
         self.draining = False
         """True while the process stops: new work is refused, accepted work is finished."""
+        self.others_ready = True
+        """Whether the other worker processes that take connections would answer."""
+        self.on_erased: Callable[[], None] = lambda: None
+        """Called when a prediction was erased, from any thread; other workers then clear their caches."""
         self.metrics.queue_texts.set_function(lambda: self._batcher.queued)
         self.metrics.cache_bytes.set_function(lambda: self._cache.bytes)
         self.metrics.drain_rate.set_function(lambda: self._batcher.rate)
@@ -343,6 +347,10 @@ class Engine:
             logger.error("prediction_not_erased", extra={"fields": {"reason": str(error)}})
             raise StoreUnavailable("the prediction could not be erased: try again") from error
 
+    def forget_answers(self) -> None:
+        """Clear the cache."""
+        self._cache.clear()
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _model_for(self, sticky_key: str | None) -> ServedModel:
@@ -423,16 +431,17 @@ class Engine:
                     field=f"feedback[{index}].label",
                 )
         result = store.add_feedback(labels, source=source, key_name=key_name, of_key=of_key)
-        if result.unknown and self.sink is not None and self.sink.spooled_rows:
+        if result.unknown and self.sink is not None and self.sink.may_hold_unsent():
             raise PredictionStoreError("the prediction may be in the spool")
         return result
 
     def _erase(self, prediction_id: str, of_key: str | None) -> None:
         store = open_store(self.sink, self._store)
-        spooled = self.sink.spooled_rows if self.sink is not None else 0
+        spooled = self.sink is not None and self.sink.may_hold_unsent()
         found = erase_predictions(store, [prediction_id], of_key=of_key)
         if found.ids:
-            self._cache.clear()
+            self.forget_answers()
+            self.on_erased()
         elif spooled:
             raise PredictionStoreError("the prediction may be in the spool")
         else:

@@ -118,7 +118,7 @@ class Routes:
 
     async def readyz(self, _request: Request) -> Response:
         """`GET /readyz`: 503 while requests would not be answered."""
-        ready, sink = self._engine.ready, self._engine.sink
+        ready, sink = self._engine.ready and self._engine.others_ready, self._engine.sink
         body: dict[str, Any] = {"ready": ready}
         state = None if sink is None else sink.state()
         if state is not None and (state.spooled_rows or not state.available):
@@ -127,7 +127,7 @@ class Routes:
 
     async def metrics(self, _request: Request) -> Response:
         """`GET /metrics`."""
-        content = await asyncio.to_thread(self._engine.metrics.render)
+        content = await self._engine.metrics.collect()
         return Response(content, media_type=self._engine.metrics.content_type)
 
 

@@ -6,8 +6,9 @@ fill the memory. These have the same names and labels, and only the known routes
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import get_args
 
 from prometheus_client import (
@@ -48,6 +49,8 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
+        self.collect: Callable[[], Awaitable[bytes]] = self._collect
+        """All metrics in Prometheus' text format; a worker process replaces it by those of all workers."""
         self._service = (service_name, service_version)
         self._sources = frozenset({API, UI, LOAD, *sources})
         self._requests = Counter(
@@ -260,8 +263,11 @@ class Metrics:
             self._follow_problem.labels(known).set(known == reason)
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """The metrics of this process in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    async def _collect(self) -> bytes:
+        return await asyncio.to_thread(self.render)
 
 
 def _age(moment: float | None) -> float:

@@ -52,15 +52,13 @@ class _Worker:
     """`time.monotonic()` of its last report; None: it has not answered yet."""
     alive: bool = True
     ready: bool = False
+    listens: bool = False
+    """Whether it takes connections, at its last report."""
     first: bool = True
     """Whether it has not been started again: it takes connections before it is ready, so that `/livez` answers."""
     families: list[Family] = field(default_factory=list)
     """Its metrics at its last report."""
     asked: dict[int, asyncio.Future[None]] = field(default_factory=dict)
-
-    @property
-    def takes_connections(self) -> bool:
-        return self.first or (self.channel is not None and self.reported is not None)
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.returncode is None:
@@ -174,7 +172,7 @@ class Parent:
                 start_new_session=True,  # Ctrl-C of a terminal reaches the parent only
             )
         worker.began, worker.reported = time.monotonic(), None
-        worker.alive, worker.ready = True, False
+        worker.alive, worker.ready, worker.listens = True, False, False
         worker.channel = await Channel.open(ours)
         if self._stopping.is_set():
             worker.signal(signal.SIGTERM)
@@ -192,7 +190,7 @@ class Parent:
             worker.channel.close()
             worker.channel = None
             self._ended.add(worker.families, ended=True)
-            worker.families, worker.first = [], False
+            worker.families, worker.first, worker.listens = [], False, False
             self._tell_ready()
             for asked in worker.asked.values():
                 if not asked.done():
@@ -205,6 +203,7 @@ class Parent:
                 self._failed_starts = 0
                 if kind == "state":
                     worker.alive, worker.ready = message["alive"], message["ready"]
+                    worker.listens = message["listens"]
                     self._tell_ready()
                 elif (asked := worker.asked.pop(message["id"], None)) is not None and not asked.done():
                     asked.set_result(None)
@@ -243,7 +242,7 @@ class Parent:
 
     def _tell_ready(self) -> None:
         """Tell every worker whether all that take connections are ready."""
-        ready = all(worker.ready for worker in self._workers if worker.takes_connections)
+        ready = all(worker.ready for worker in self._workers if worker.first or worker.listens)
         for worker in self._workers:
             if worker.channel is not None:
                 worker.channel.send({"kind": "ready", "all": ready})
@@ -272,7 +271,11 @@ class Parent:
             total.add(worker.families)
         return [
             *total.families(),
-            gauge_family("champion_workers", "Worker processes that run.", len(reporting)),
+            gauge_family(
+                "champion_workers",
+                "Worker processes that take connections.",
+                sum(worker.listens for worker in self._workers),
+            ),
             gauge_family(
                 "champion_worker_restarts",
                 "Worker processes that ended and were started again.",

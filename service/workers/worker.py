@@ -63,6 +63,7 @@ class Siblings:
         ):
             await asyncio.sleep(0.05)
         self._listening = True
+        await self._send_state()
 
     async def stop(self) -> None:
         """Report for the last time, and close the connection; called when the engine's threads have ended."""
@@ -93,8 +94,8 @@ class Siblings:
 
     @property
     def _ready(self) -> bool:
-        """Whether it would answer, or takes no connections anyway."""
-        return self._engine.ready or self._engine.draining or not self._listening
+        """Whether it would answer, or is stopping."""
+        return self._engine.ready or self._engine.draining
 
     def _erased(self) -> None:
         """A prediction was erased by this worker; called from any thread."""
@@ -109,7 +110,8 @@ class Siblings:
         engine = self._engine
         self._reported_ready = self._ready
         alive = engine.alive or engine.draining  # one that stops is not stuck
-        self._send({"kind": "state", "alive": alive, "ready": self._reported_ready, "families": families})
+        state = {"alive": alive, "ready": self._reported_ready, "listens": self._listening}
+        self._send({"kind": "state", **state, "families": families})
 
     async def _report(self) -> None:
         while True:

@@ -248,7 +248,12 @@ def test_a_service_whose_workers_cannot_start_ends(tmp_path):
     from tests.support.servers import ROOT
 
     # The collector's address passes the checks of the parent, and no worker can be made with it.
-    environment = {**os.environ, "VAR_DIR": str(tmp_path / "var"), "MODEL_VERIFY_KEY": "no key", "THREADS": "2"}
+    environment = {
+        **os.environ,
+        "VAR_DIR": str(tmp_path / "var"),
+        "MODEL_VERIFY_KEY": "no key",
+        "THREADS": "2",
+    }
     command = [sys.executable, "-m", "service", "serve", "--port", str(free_port()), "--workers", "2"]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api_keys import scope_of
 from service.engine import Engine
 from service.errors import ServiceError, UnknownPath, WrongMethod
-from service.http.connection import exchange_of
+from service.http.connection import Exchange, exchange_of
 from service.http.hosts import Cors, HostCheck
+from service.http.pages import Handler
 from service.http.routes import Routes, Table, route_of
 from service.http.statuses import CLIENT_DISCONNECTED, error_response
 from service.settings import PREFIX
@@ -34,14 +35,14 @@ _UNKNOWN_ROUTE = "other"
 _MAX_PREFIX = 200
 _PIECE = 64 * 1024
 """Bytes of a response that are sent before the client has read the previous ones."""
-_SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+_SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
 """Of every response that does not set others."""
 
 
@@ -58,6 +59,7 @@ class HttpMiddleware:
         self._get_engine = engine
         self._engine: Engine | None = None
         self._table: Table = {}
+        self._allowed: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI event."""
@@ -71,12 +73,13 @@ class HttpMiddleware:
         request.state.request_id = _request_id(request)
         request.state.route = None
         started = time.perf_counter()
+        exchange = exchange_of(scope)
         self._engine.metrics.in_progress.inc()
         response: Response | None = None
         try:
-            response = await self._response(request, self._engine)
+            response = await self._response(request, self._engine, exchange)
             if response.status_code != CLIENT_DISCONNECTED:
-                await _send(response, request.method, send)
+                await _send(response, request.method, send, exchange)
         finally:
             if (lease := getattr(request.state, "lease", None)) is not None:
                 lease.release()
@@ -89,12 +92,12 @@ class HttpMiddleware:
         self._cors = Cors(settings.origins)
         self._root_path = settings.root_path or ""
         self._table = Routes(engine).table()
+        self._allowed = {path: _methods(handlers) for path, handlers in self._table.items()}
         self._engine = engine
 
-    async def _response(self, request: Request, engine: Engine) -> Response:
+    async def _response(self, request: Request, engine: Engine, exchange: Exchange | None) -> Response:
         allowed = ""
         try:
-            exchange = exchange_of(request.scope)
             if exchange is not None and exchange.refusal is not None:
                 raise exchange.refusal
             self._hosts.check(request.scope)
@@ -111,13 +114,11 @@ class HttpMiddleware:
             response = error_response(error, request.state.request_id)
             if response.status_code == 500:
                 logger.exception("request_failed", extra={"fields": {"request_id": request.state.request_id}})
-        headers = response.headers
-        headers["X-Request-Id"] = request.state.request_id
-        for name, value in _SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        self._cors.add(request, headers, allowed)
-        if exchange is not None and not exchange.complete:
-            headers["Connection"] = "close"  # the rest of the request is not read
+        given = {name for name, _ in response.raw_headers}
+        response.raw_headers += [header for header in _SECURITY_HEADERS if header[0] not in given]
+        response.raw_headers.append((b"x-request-id", request.state.request_id.encode("latin-1")))
+        if self._cors.origins:
+            self._cors.add(request, response.headers, allowed)
         return response
 
     async def _answer(self, request: Request, engine: Engine, path: str, allowed: str) -> Response:
@@ -138,11 +139,10 @@ class HttpMiddleware:
         if prefix and path.startswith(prefix + "/"):
             path = path[len(prefix) :]
         path = route_of(path)
-        methods = self._table.get(path)
-        if methods is None:
+        if path not in self._table:
             raise UnknownPath("there is nothing at this path; the page at / lists every route")
         request.state.route = path
-        return path, ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+        return path, self._allowed[path]
 
     def _record(self, request: Request, response: Response | None, seconds: float) -> None:
         """Count and log the request."""
@@ -177,7 +177,15 @@ class HttpMiddleware:
             "ms": round(seconds * 1000, 2),
             **facts,
         }
-        logger.log(level, "request", extra={"fields": fields})
+        # Not `logger.log`, which looks for the line of code that called it.
+        record = logging.LogRecord(logger.name, level, "", 0, "request", None, None)
+        record.fields = fields
+        logger.handle(record)
+
+
+def _methods(handlers: Mapping[str, Handler]) -> str:
+    """The methods of a path, as `Allow` lists them."""
+    return ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
 
 
 def _request_id(request: Request) -> str:
@@ -195,8 +203,19 @@ def _forwarded_prefix(request: Request) -> str:
     return given if len(given) <= _MAX_PREFIX and PREFIX.fullmatch(given) else ""
 
 
-async def _send(response: Response, method: str, send: Send) -> None:
+async def _send(response: Response, method: str, send: Send, exchange: Exchange | None) -> None:
     """Send a response in pieces, so that a client that does not read holds one piece and not the whole."""
+    keep_alive = exchange is None or exchange.complete  # else the rest of the request is not read
+    if (
+        exchange is not None
+        and len(response.body) <= _PIECE
+        and exchange.respond(
+            response.status_code, response.raw_headers, bytes(response.body), keep_alive=keep_alive
+        )
+    ):
+        return
+    if not keep_alive:
+        response.headers["Connection"] = "close"
     await send(
         {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     )

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from service.api_keys import Key, KeyRing
 from service.engine import Engine
 from service.errors import InvalidContent
+from service.http.connection import exchange_of
 from service.http.pages import Handler, pages
 from service.http.request_body import DEADLINE_HEADER, BodyReader
 from service.http.statuses import json_bytes, json_response
@@ -75,7 +76,7 @@ class Routes:
             source=source,
             key_name=key.name,
             sticky_key=request.headers.get(STICKY_HEADER),
-            disconnected=lambda: _wait_for_disconnect(request),
+            disconnected=exchange_of(request.scope) or (lambda: _wait_for_disconnect(request)),
         )
         request.state.version = result.model.version
         request.state.stages = result.stages

@@ -52,6 +52,8 @@ class Metrics:
         self.collect: Callable[[], Awaitable[bytes]] = self._collect
         """All metrics in Prometheus' text format; a worker process replaces it by those of all workers."""
         self._service = (service_name, service_version)
+        self._of_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        """Series by route and status: `labels` takes as long as counting."""
         self._sources = frozenset({API, UI, LOAD, *sources})
         self._requests = Counter(
             "bentoml_service_request_total", "Requests answered.", _REQUEST_LABELS, registry=registry
@@ -190,9 +192,13 @@ class Metrics:
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is one of the known routes, not what the client asked for."""
-        labels = (route, *self._service, str(status), self._service[0])
-        self._requests.labels(*labels).inc()
-        self._seconds.labels(*labels).observe(seconds)
+        series = self._of_request.get((route, status))
+        if series is None:
+            labels = (route, *self._service, str(status), self._service[0])
+            series = self._requests.labels(*labels), self._seconds.labels(*labels)
+            self._of_request[route, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def batch(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
         """Count one computed batch."""

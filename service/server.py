@@ -83,7 +83,7 @@ def application(engine: Engine, siblings: Link | None = None) -> ASGIApp:
             if siblings is not None:
                 await siblings.stop()
 
-    return HttpMiddleware(Starlette(lifespan=life_cycle), engine=lambda: engine)
+    return HttpMiddleware(Starlette(lifespan=life_cycle), engine=lambda: engine, direct=True)
 
 
 _UNREAD_SECONDS = 2.0

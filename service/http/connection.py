@@ -87,7 +87,12 @@ class Exchange:
             self._lost_callback()
 
     def respond(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, keep_alive: bool
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes | memoryview,
+        *,
+        keep_alive: bool,
     ) -> bool:
         """Answer with one write, as uvicorn would with two after a check of each header.
 

@@ -52,9 +52,12 @@ class HttpMiddleware:
     Args:
         app: BentoML's application, which gets the lifespan events only.
         engine: returns the engine; called at the first request.
+        direct: whether no other middleware is around this one. Small answers are then written to the connection at
+            once; BentoML's middleware waits for the messages of each answer.
     """
 
-    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine], *, direct: bool = False) -> None:
+        self._direct = direct
         self._app = app
         self._get_engine = engine
         self._engine: Engine | None = None
@@ -79,7 +82,17 @@ class HttpMiddleware:
         try:
             response = await self._response(request, self._engine, exchange)
             if response.status_code != CLIENT_DISCONNECTED:
-                await _send(response, request.method, send, exchange)
+                # The rest of a request that is not complete is not read.
+                keep_alive = exchange is None or exchange.complete
+                if (
+                    not self._direct
+                    or exchange is None
+                    or len(response.body) > _PIECE
+                    or not exchange.respond(
+                        response.status_code, response.raw_headers, response.body, keep_alive=keep_alive
+                    )
+                ):
+                    await _send(response, request.method, send, keep_alive=keep_alive)
         finally:
             if (lease := getattr(request.state, "lease", None)) is not None:
                 lease.release()
@@ -203,17 +216,8 @@ def _forwarded_prefix(request: Request) -> str:
     return given if len(given) <= _MAX_PREFIX and PREFIX.fullmatch(given) else ""
 
 
-async def _send(response: Response, method: str, send: Send, exchange: Exchange | None) -> None:
+async def _send(response: Response, method: str, send: Send, *, keep_alive: bool) -> None:
     """Send a response in pieces, so that a client that does not read holds one piece and not the whole."""
-    keep_alive = exchange is None or exchange.complete  # else the rest of the request is not read
-    if (
-        exchange is not None
-        and len(response.body) <= _PIECE
-        and exchange.respond(
-            response.status_code, response.raw_headers, bytes(response.body), keep_alive=keep_alive
-        )
-    ):
-        return
     if not keep_alive:
         response.headers["Connection"] = "close"
     await send(

@@ -73,8 +73,9 @@ class HttpMiddleware:
             self._start(self._get_engine())
         assert self._engine is not None
         request = Request(scope, receive)
-        request.state.request_id = _request_id(request)
-        request.state.route = None
+        state = request.state
+        state.request_id = _request_id(request)
+        state.route = None
         started = time.perf_counter()
         exchange = exchange_of(scope)
         self._engine.metrics.in_progress.inc()
@@ -94,7 +95,7 @@ class HttpMiddleware:
                 ):
                     await _send(response, request.method, send, keep_alive=keep_alive)
         finally:
-            if (lease := getattr(request.state, "lease", None)) is not None:
+            if (lease := getattr(state, "lease", None)) is not None:
                 lease.release()
             self._engine.metrics.in_progress.dec()
             self._record(request, response, time.perf_counter() - started)
@@ -161,12 +162,13 @@ class HttpMiddleware:
         """Count and log the request."""
         assert self._engine is not None, "this is a bug: a request was answered before the engine was there"
         status = response.status_code if response else CLIENT_DISCONNECTED
-        route = request.state.route or _UNKNOWN_ROUTE
+        state = request.state
+        route = state.route or _UNKNOWN_ROUTE
         self._engine.metrics.request(route, status, seconds)
         facts = {
             name: value
             for name in ("texts", "version", "source", "key_name", "error")
-            if (value := getattr(request.state, name, None)) is not None
+            if (value := getattr(state, name, None)) is not None
         }
         if self._engine.tracing is not None and route not in _PROBE_ROUTES:
             self._engine.tracing.request(
@@ -183,7 +185,7 @@ class HttpMiddleware:
         if not logger.isEnabledFor(level):
             return
         fields = {
-            "request_id": request.state.request_id,
+            "request_id": state.request_id,
             "method": request.method,
             "route": route,
             "status": status,

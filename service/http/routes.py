@@ -64,22 +64,23 @@ class Routes:
     async def classify(self, request: Request) -> Response:
         """`POST /classify`."""
         deadline = time.monotonic() + _allowed_seconds(request, self._engine.settings.request_timeout)
-        source = request.state.source = source_of(request)
+        state = request.state
+        source = state.source = source_of(request)
         content = await self._bodies.read(request, ClassifyRequest, deadline)
-        request.state.texts = len(content.texts)
-        key: Key = request.state.key
-        key.take_texts(len(content.texts))
+        texts = state.texts = len(content.texts)
+        key: Key = state.key
+        key.take_texts(texts)
         result = await self._engine.classify(
             content,
             deadline=deadline,
-            request_id=request.state.request_id,
+            request_id=state.request_id,
             source=source,
             key_name=key.name,
             sticky_key=request.headers.get(STICKY_HEADER),
             disconnected=exchange_of(request.scope) or (lambda: _wait_for_disconnect(request)),
         )
-        request.state.version = result.model.version
-        request.state.stages = result.stages
+        state.version = result.model.version
+        state.stages = result.stages
         if len(result.answers) * len(result.answers[0].scores) <= _SMALL_ANSWER:
             body = _classify_body(result, content.top_k)
         else:

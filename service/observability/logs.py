@@ -13,6 +13,8 @@ _THEIRS = ("bentoml", "uvicorn", "uvicorn.error", "mlflow", "alembic", "opentele
 
 def log_as_json(level: str) -> None:
     """Send the service's and its libraries' logs to standard output as JSON lines."""
+    # No line has them, and each record would ask for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(logger="name"))
     for name in (_OURS, *_THEIRS):

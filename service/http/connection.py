@@ -90,7 +90,7 @@ class Exchange:
         self,
         status: int,
         headers: Iterable[tuple[bytes, bytes]],
-        body: bytes | memoryview,
+        body: bytes,
         *,
         keep_alive: bool,
     ) -> bool:

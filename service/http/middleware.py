@@ -90,7 +90,10 @@ class HttpMiddleware:
                     or exchange is None
                     or len(response.body) > _PIECE
                     or not exchange.respond(
-                        response.status_code, response.raw_headers, response.body, keep_alive=keep_alive
+                        response.status_code,
+                        response.raw_headers,
+                        bytes(response.body),
+                        keep_alive=keep_alive,
                     )
                 ):
                     await _send(response, request.method, send, keep_alive=keep_alive)

@@ -82,7 +82,8 @@ class Siblings:
         """
         assert self._channel is not None, "this is a bug: metrics before the start"
         self._next_id += 1
-        answer = self._waiting[self._next_id] = self._loop.create_future()
+        answer: asyncio.Future[str] = self._loop.create_future()
+        self._waiting[self._next_id] = answer
         self._channel.send({"kind": "metrics", "id": self._next_id})
         try:
             async with asyncio.timeout(_METRICS_SECONDS):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,10 +19,11 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service import key_file
 from stores.registry import ModelRegistry
 from tests.support.bundles import registered
 from tests.support.engines import tracking_in
-from tests.support.servers import Server, free_port, serving, wait_for
+from tests.support.servers import ROOT, Server, free_port, serving, wait_for
 
 pytestmark = pytest.mark.slow
 TEXT = "The striker scored twice in the cup final, number {number} of the season."
@@ -122,23 +126,51 @@ def test_a_killed_worker_loses_no_answer_and_no_count(bundle, tmp_path):
     assert [id_ for id_ in load.ids if found[id_] != 1] == []
 
 
-def test_metrics_are_the_sum_over_both_workers(bundle, tmp_path):
-    with serving(tmp_path / "var", {**TWO, "MODEL_URI": str(bundle), "CACHE_BYTES": "0"}) as server:
-        for number in range(40):
-            text = [TEXT.format(number=number), "Shares fell in London."]
-            httpx.post(f"{server.address}/classify", json={"text": text}).raise_for_status()
-        processes = workers(server)
-        for _ in range(6):  # of either worker
-            assert metric(server, "bentoml_service_request_total", endpoint="/classify") == 40
-            assert metric(server, "champion_texts_total") == 80
-        assert metric(server, "champion_model_swaps_total") == 2
-        assert metric(server, "champion_model_info") == 1
-        memory = sum(process.memory_info().rss for process in processes)
-        assert metric(server, "process_resident_memory_bytes") == pytest.approx(memory, rel=0.2)
-        busy = [process.cpu_times().user for process in processes]
-        assert all(busy)
-        httpx.post(f"{server.address}/feedback", json={"feedback": []})
-        assert metric(server, "bentoml_service_request_total", endpoint="/feedback") == 1
+@pytest.fixture(scope="module")
+def keyed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, dict[str, str]]]:
+    """A service with two workers, and the headers of a key that may classify and erase."""
+    folder = tmp_path_factory.mktemp("two")
+    headers = {"X-API-Key": key_file.add(folder / "keys.json", "shop", ["classify", "erase"])}
+    settings = {**TWO, "MODEL_URI": str(bundle), "API_KEYS_FILE": str(folder / "keys.json")}
+    with serving(folder / "var", settings) as server:
+        yield server, headers
+
+
+def test_metrics_are_the_sum_over_both_workers(keyed):
+    server, headers = keyed
+    requests = metric(server, "bentoml_service_request_total", endpoint="/classify")
+    texts = metric(server, "champion_texts_total")
+    for number in range(40):
+        text = [TEXT.format(number=number), "Shares fell in London."]
+        httpx.post(f"{server.address}/classify", json={"text": text}, headers=headers).raise_for_status()
+    for _ in range(6):  # of either worker
+        assert metric(server, "bentoml_service_request_total", endpoint="/classify") == requests + 40
+        assert metric(server, "champion_texts_total") == texts + 80
+    assert metric(server, "champion_model_swaps_total") == 2
+    assert metric(server, "champion_model_info") == metric(server, "champion_keys") == 1
+    memory = sum(process.memory_info().rss for process in workers(server))
+    assert metric(server, "process_resident_memory_bytes") == pytest.approx(memory, rel=0.2)
+
+
+def test_an_erased_prediction_clears_the_cache_of_both(keyed):
+    server, headers = keyed
+    for _ in range(12):
+        last = httpx.post(f"{server.address}/classify", json={"text": TEXT}, headers=headers).json()
+    assert metric(server, "champion_cache_bytes") > 0
+    prediction_id = last["predictions"][0]["id"]
+    httpx.delete(f"{server.address}/predictions/{prediction_id}", headers=headers).raise_for_status()
+    wait_until(lambda: metric(server, "champion_cache_bytes") == 0)
+
+
+def test_another_service_does_not_share_the_port(keyed, tmp_path):
+    server, _ = keyed
+    command = [sys.executable, "-m", "service", "serve", "--port", server.address.rpartition(":")[2]]
+    environment = {**os.environ, "VAR_DIR": str(tmp_path / "other"), "WORKERS": "2"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 78
+    assert "in use" in done.stderr
 
 
 def test_a_promoted_version_reaches_both_workers(bundle, second_bundle, tmp_path):
@@ -207,47 +239,8 @@ def test_it_is_ready_once_every_worker_has_a_model(tmp_path, bundle):
         assert answers == {200}
 
 
-def test_an_erased_prediction_clears_the_cache_of_both(bundle, tmp_path):
-    from service import key_file
-
-    path = tmp_path / "keys.json"
-    headers = {"X-API-Key": key_file.add(path, "shop", ["classify", "erase"])}
-    settings = {**TWO, "MODEL_URI": str(bundle), "API_KEYS_FILE": str(path)}
-    with serving(tmp_path / "var", settings) as server:
-        for _ in range(12):
-            last = httpx.post(f"{server.address}/classify", json={"text": TEXT}, headers=headers).json()
-        assert metric(server, "champion_cache_bytes") > 0
-        prediction_id = last["predictions"][0]["id"]
-        httpx.delete(f"{server.address}/predictions/{prediction_id}", headers=headers).raise_for_status()
-        wait_until(lambda: metric(server, "champion_cache_bytes") == 0)
-
-
-def test_another_service_does_not_share_the_port(bundle, tmp_path):
-    import os
-    import subprocess
-    import sys
-
-    from tests.support.servers import ROOT
-
-    with serving(tmp_path / "var", {**TWO, "MODEL_URI": str(bundle)}) as server:
-        port = server.address.rpartition(":")[2]
-        command = [sys.executable, "-m", "service", "serve", "--port", port, "--workers", "2"]
-        environment = {**os.environ, "VAR_DIR": str(tmp_path / "other")}
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-        )
-        assert done.returncode == 78
-        assert "in use" in done.stderr
-
-
 def test_a_service_whose_workers_cannot_start_ends(tmp_path):
-    import os
-    import subprocess
-    import sys
-
-    from tests.support.servers import ROOT
-
-    # The collector's address passes the checks of the parent, and no worker can be made with it.
+    # The parent does not read the key, and no worker can be made with it.
     environment = {
         **os.environ,
         "VAR_DIR": str(tmp_path / "var"),

@@ -6,6 +6,8 @@
 # It listens on every address of the container, so it starts only with keys (API_KEYS or API_KEYS_FILE), or with
 # ALLOW_ANONYMOUS=true; otherwise it ends with 78 and says so.
 #
+# It runs one worker process for each two cores and each GiB that the container may use; WORKERS says otherwise.
+#
 # /app/var holds the model cache and, unless PREDICTIONS_URL names PostgreSQL, the prediction store.
 
 ARG BASE_IMAGE=python:3.11-slim-bookworm

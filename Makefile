@@ -69,7 +69,7 @@ format: $(READY) ## put imports and lines in order
 train: $(ANY) ## train and compare the quickstart candidates
 	$(BIN)/python -m training run quickstart
 
-serve: $(ANY) ## serve the champion on http://127.0.0.1:3000
+serve: $(ANY) ## serve the champion on http://127.0.0.1:3000, with a process for each two cores (or WORKERS=n)
 	$(BIN)/python -m service serve
 
 monitor: $(ANY) ## compare live traffic with the champion's reference, once

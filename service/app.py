@@ -32,7 +32,8 @@ import bentoml  # noqa: E402  after the switches
 from service.engine import Engine  # noqa: E402
 from service.http.connection import install  # noqa: E402
 from service.http.middleware import HttpMiddleware  # noqa: E402
-from service.server import begin, end, log_as_json, make_engine  # noqa: E402
+from service.observability.logs import log_as_json  # noqa: E402
+from service.server import begin, end, make_engine  # noqa: E402
 from service.settings import ServiceSettings  # noqa: E402
 
 

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from service import key_file
 from service.key_file import SCOPES, KeyFileError, Scope
+from service.observability.logs import log_as_json
 from service.settings import ServiceSettings
 from service.start_checks import (
     CONFIGURATION_ERROR,
@@ -32,6 +33,8 @@ from service.start_checks import (
     check_workers,
     listen,
 )
+from service.workers import parent
+from service.workers.plan import plan
 from stores.settings import private_umask
 
 FILE_HELP = "The key file; by default what API_KEYS_FILE names."
@@ -50,8 +53,9 @@ def main() -> None:
 @click.option(
     "--port", default=3000, show_default=True, envvar="BENTOML_PORT", help="Port to listen on.", type=int
 )
-def serve(host: str, port: int) -> None:
-    """Serve the champion over HTTP, in one process.
+@click.option("--workers", help="Worker processes, or `auto`; by default WORKERS.")
+def serve(host: str, port: int, workers: str | None) -> None:
+    """Serve the champion over HTTP, in as many processes as WORKERS says.
 
     Ends with 0 after SIGTERM or Ctrl-C, when what was accepted has been answered; with 130 at once after a second
     Ctrl-C; with 78 where the settings forbid to start.
@@ -61,6 +65,8 @@ def serve(host: str, port: int) -> None:
     signal.signal(signal.SIGINT, lambda *_: sys.exit(128 + signal.SIGINT))
     try:
         check_workers(os.environ.get("BENTOML_API_WORKERS"))
+        if workers is not None:
+            os.environ["WORKERS"] = workers
         settings = _settings()
         check_keys(settings)
         check_var_dir()
@@ -72,9 +78,14 @@ def serve(host: str, port: int) -> None:
     from stores.telemetry import turn_telemetry_off
 
     turn_telemetry_off()
+    workers_plan = plan(settings)
+    several = f" in {workers_plan.count} processes" if workers_plan.count > 1 else ""
+    click.echo(f"Champion on http://{_shown(bound.getsockname())}{several}", err=True)
+    if workers_plan.count > 1:
+        log_as_json(settings.log_level)
+        sys.exit(parent.run(bound, settings, workers_plan))
     from service.server import run  # the engine and what it imports
 
-    click.echo(f"Champion on http://{_shown(bound.getsockname())}", err=True)
     sys.exit(run(bound, settings))
 
 

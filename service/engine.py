@@ -8,8 +8,10 @@ import secrets
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypedDict, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Protocol, TypedDict, TypeVar
 
 import numpy as np
 
@@ -48,6 +50,22 @@ from stores.sources import API
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+
+
+class Connection(Protocol):
+    """A client's connection that says when it is lost."""
+
+    lost: bool
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """Call `callback` on the event loop when it is lost."""
+
+    def unwatch(self) -> None:
+        """Call nothing any more."""
+
+
+Disconnected = Callable[[], Awaitable[None]] | Connection
+"""Tells when the client has disconnected: a connection, or a function that returns then."""
 
 
 class JobFacts(TypedDict):
@@ -150,6 +168,10 @@ class Engine:
         self._writers = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="feedback")
         self.draining = False
         """True while the process stops: new work is refused, accepted work is finished."""
+        self.others_ready = True
+        """Whether the other worker processes that take connections would answer."""
+        self.on_erased: Callable[[], None] = lambda: None
+        """Called when a prediction was erased, from any thread; other workers then clear their caches."""
         self.metrics.queue_texts.set_function(lambda: self._batcher.queued)
         self.metrics.cache_bytes.set_function(lambda: self._cache.bytes)
         self.metrics.drain_rate.set_function(lambda: self._batcher.rate)
@@ -235,7 +257,7 @@ class Engine:
         source: str = API,
         key_name: str | None = None,
         sticky_key: str | None = None,
-        disconnected: Callable[[], Awaitable[None]] | None = None,
+        disconnected: Disconnected | None = None,
     ) -> ClassifyResult:
         """Classify the request's texts; every prediction is logged.
 
@@ -247,7 +269,7 @@ class Engine:
                 TRAFFIC_SOURCES only.
             key_name: name of the request's key; stored with the predictions.
             sticky_key: with CANARY_SHARE, requests of the same key are answered by the same model.
-            disconnected: returns when the client has disconnected.
+            disconnected: tells when the client has disconnected.
 
         Raises:
             NoModel, QueueFull, ShuttingDown, WorkerDead, StoreUnavailable, InvalidContent, PredictionBroken,
@@ -362,6 +384,10 @@ class Engine:
             logger.error("prediction_not_erased", extra={"fields": {"reason": str(error)}})
             raise StoreUnavailable("the prediction could not be erased: try again") from error
 
+    def forget_answers(self) -> None:
+        """Clear the cache."""
+        self._cache.clear()
+
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _model_for(self, sticky_key: str | None) -> ServedModel:
@@ -380,7 +406,7 @@ class Engine:
         model: ServedModel,
         request: ClassifyRequest,
         deadline: float,
-        disconnected: Callable[[], Awaitable[None]] | None,
+        disconnected: Disconnected | None,
     ) -> list[Encoded]:
         texts = request.texts
         if sum(map(len, texts)) <= _SHORT_TEXT:
@@ -413,7 +439,11 @@ class Engine:
         ]
         _refuse_too_long(encoded, request, model)
         job = Job(model, encoded, deadline=deadline, **facts)
-        rows = np.stack([item.probabilities for item in known])
+        rows = (
+            np.stack([item.probabilities for item in known])
+            if len(known) > 1
+            else known[0].probabilities[None]
+        )
         stages = np.array([item.stage for item in known])
         batch = ComputedBatch(
             model, job.items, rows, job.submitted, job.submitted, cached=True, stages=stages
@@ -466,7 +496,7 @@ class Engine:
                     field=f"feedback[{index}].label",
                 )
         result = store.add_feedback(labels, source=source, key_name=key_name, of_key=of_key)
-        if result.unknown and self.sink is not None and self.sink.spooled_rows:
+        if result.unknown and self.sink is not None and self.sink.may_hold_unsent():
             raise PredictionStoreError("the prediction may be in the spool")
         return result
 
@@ -483,10 +513,11 @@ class Engine:
 
     def _erase(self, prediction_id: str, of_key: str | None) -> None:
         store = open_store(self.sink, self._store)
-        spooled = self.sink.spooled_rows if self.sink is not None else 0
+        spooled = self.sink is not None and self.sink.may_hold_unsent()
         found = erase_predictions(store, [prediction_id], of_key=of_key)
         if found.ids:
-            self._cache.clear()
+            self.forget_answers()
+            self.on_erased()
         elif spooled:
             raise PredictionStoreError("the prediction may be in the spool")
         else:
@@ -547,36 +578,59 @@ def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
     yield texts[first:]
 
 
-async def _answered(job: Job, disconnected: Callable[[], Awaitable[None]] | None) -> list[Answer]:
+async def _answered(job: Job, disconnected: Disconnected | None) -> list[Answer]:
     """The job's answers; it is abandoned at its deadline, when its client disconnects, or on cancellation."""
-    return await _awaited(asyncio.wrap_future(job.future), job.deadline, disconnected)
+    return await _awaited(job.future, job.deadline, disconnected)
 
 
 async def _awaited(
-    result: asyncio.Future[Result], deadline: float, disconnected: Callable[[], Awaitable[None]] | None
+    result: Future[Result] | asyncio.Future[Result], deadline: float, disconnected: Disconnected | None
 ) -> Result:
     """The result; it is cancelled when the deadline passes, the client disconnects, or this task is cancelled.
 
     Raises:
         DeadlinePassed, ClientDisconnected: instead of a result.
     """
-    watcher = asyncio.ensure_future(disconnected()) if disconnected else None
-    awaited: set[asyncio.Future[Any]] = {result} if watcher is None else {result, watcher}
+    # One future and a timer: a task for the connection and `asyncio.wait` took longer than the look-up of an answer.
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    if isinstance(result, Future):
+        result.add_done_callback(partial(_wake_from_thread, loop, waiter))
+    else:
+        result.add_done_callback(partial(_wake, waiter))
+    timer = loop.call_later(max(0.0, deadline - time.monotonic()), _wake, waiter)
+    watcher: asyncio.Future[None] | None = None
+    connection: Connection | None = None
+    if callable(disconnected):
+        watcher = asyncio.ensure_future(disconnected())
+        watcher.add_done_callback(partial(_wake, waiter))
+    elif disconnected is not None:
+        connection = disconnected
+        connection.watch(partial(_wake, waiter))
     try:
-        await asyncio.wait(
-            awaited,
-            timeout=max(0.0, deadline - time.monotonic()),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await waiter
         if result.done():
             return result.result()
-        if watcher is not None and watcher.done():
+        if (watcher is not None and watcher.done()) or (connection is not None and connection.lost):
             raise ClientDisconnected("the client closed its connection before the answer")
         raise _deadline_passed()
     finally:
+        timer.cancel()
         result.cancel()
         if watcher is not None:
             watcher.cancel()
+        if connection is not None:
+            connection.unwatch()
+
+
+def _wake(waiter: asyncio.Future[None], _done: object = None) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _wake_from_thread(loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], _done: object) -> None:
+    with suppress(RuntimeError):  # the loop has been closed
+        loop.call_soon_threadsafe(_wake, waiter)
 
 
 def _deadline_passed() -> DeadlinePassed:

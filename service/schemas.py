@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -375,6 +375,8 @@ def validated(kind: type[Content], body: object, limits: ContentLimits | None = 
     Raises:
         InvalidContent: with the code, the field and the reason of the first thing that is wrong.
     """
+    if kind is ClassifyRequest and (content := _one_text(body, limits or ContentLimits())) is not None:
+        return cast("Content", content)
     if not isinstance(body, dict):
         raise InvalidContent(f"the body must be a JSON object with {_fields(kind)}", code="wrong_type")
     if unknown := _unknown_key(kind, body):
@@ -383,6 +385,22 @@ def validated(kind: type[Content], body: object, limits: ContentLimits | None = 
         return kind.model_validate(body, context=limits or ContentLimits())
     except ValidationError as error:
         raise _told(error.errors(include_input=False, include_url=False)[0]) from None
+
+
+def _one_text(body: object, limits: ContentLimits) -> ClassifyRequest | None:
+    """The request of one valid text without options, which most are; None: it is to be validated."""
+    if not isinstance(body, dict) or len(body) != 1:
+        return None
+    text = body.get("text")
+    if (
+        not isinstance(text, str)
+        or not 0 < len(text) <= limits.max_text_chars
+        or text.isspace()
+        or "\0" in text
+        or not (text.isascii() or _SURROGATE.search(text) is None)
+    ):
+        return None
+    return ClassifyRequest.model_construct(text=text)
 
 
 def too_many(kind: type[BaseModel], limits: ContentLimits) -> InvalidContent:

@@ -1,14 +1,14 @@
 """The engine's life cycle and logs for both hosts, and the host without BentoML: `python -m service serve`.
 
 BentoML's supervisor opens two TCP ports through which any local process runs commands as the service's user, and its
-worker outlives it. One process has neither; what restarts it is the container engine, systemd or Kubernetes.
+worker outlives it. One process has neither, and the container engine, systemd or Kubernetes restarts it; several have
+the parent of `service.workers`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import logging
 import math
 import os
 import signal
@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import uvicorn
 from starlette.applications import Starlette
@@ -27,24 +27,10 @@ from starlette.types import ASGIApp
 from service.engine import Engine
 from service.http.connection import BoundedHttpProtocol
 from service.http.middleware import HttpMiddleware
+from service.observability.logs import log_as_json
 from service.observability.metrics import Metrics
 from service.settings import ServiceSettings
-from stores.logging import JsonFormatter
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
-
-_OURS = "service"
-_THEIRS = ("bentoml", "uvicorn", "uvicorn.error", "mlflow", "alembic", "opentelemetry", "py.warnings")
-
-
-def log_as_json(level: str) -> None:
-    """Send the service's and its libraries' logs to standard output as JSON lines."""
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter(logger="name"))
-    for name in (_OURS, *_THEIRS):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(level if name == _OURS else max(logging.WARNING, logging.getLevelName(level)))
 
 
 def make_engine(settings: ServiceSettings) -> Engine:
@@ -72,18 +58,32 @@ async def end(engine: Engine) -> None:
     await asyncio.to_thread(engine.stop)
 
 
-def application(engine: Engine) -> ASGIApp:
+class Link(Protocol):
+    """The connection of a worker process to the others of its service."""
+
+    async def start(self, engine: Engine) -> None:
+        """Called when the engine's threads run, before connections are accepted."""
+
+    async def stop(self) -> None:
+        """Called when the engine's threads have ended."""
+
+
+def application(engine: Engine, siblings: Link | None = None) -> ASGIApp:
     """The service as an ASGI application that needs no BentoML: `HttpMiddleware` answers the requests."""
 
     @asynccontextmanager
     async def life_cycle(_: Starlette) -> AsyncIterator[None]:
         begin(engine)
         try:
+            if siblings is not None:
+                await siblings.start(engine)
             yield
         finally:
             await end(engine)
+            if siblings is not None:
+                await siblings.stop()
 
-    return HttpMiddleware(Starlette(lifespan=life_cycle), engine=lambda: engine)
+    return HttpMiddleware(Starlette(lifespan=life_cycle), engine=lambda: engine, direct=True)
 
 
 _UNREAD_SECONDS = 2.0
@@ -96,8 +96,8 @@ def http_protocol() -> type[asyncio.Protocol]:
     return BoundedHttpProtocol
 
 
-def run(bound: socket.socket, settings: ServiceSettings) -> int:
-    """Serve on a bound socket until SIGTERM or Ctrl-C, and return the exit status.
+def run(bound: socket.socket, settings: ServiceSettings, *, siblings: Link | None = None) -> int:
+    """Serve on a bound socket in this process until SIGTERM or Ctrl-C, and return the exit status.
 
     The first signal drains: new work is refused for DRAIN_SECONDS, then connections close, what was accepted is
     answered, and the status is 0. Ctrl-C after that ends the process at once, with 130.
@@ -105,7 +105,7 @@ def run(bound: socket.socket, settings: ServiceSettings) -> int:
     log_as_json(settings.log_level)
     engine = make_engine(settings)
     config = uvicorn.Config(
-        application(engine),
+        application(engine, siblings),
         http=http_protocol(),
         ws="none",
         lifespan="on",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from joblib import cpu_count
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -91,6 +91,11 @@ class ServiceSettings(TrafficSettings):
 
     threads: int | None = Field(default=None, ge=1)
     """Threads that compute. Unset: one for each core that the process may use, a container's limit included."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] | Literal["auto"] = "auto"
+    """Worker processes of `python -m service serve`; `bentoml serve` has one. `auto`: one for each two of THREADS, but
+    no more than GiB of memory that the service may use, and one with DEVICE=cuda. THREADS and PREDICTIONS_SPOOL_BYTES
+    are divided among them; caches, queues, and limits of memory, connections and rates are of each worker."""
 
     precision: Precision = "auto"
     """Numbers that a network computes in, where its bundle holds both: `float32`; `int8`, refused where it does not

@@ -43,7 +43,7 @@ def check_workers(count: object) -> None:
     if str(count) not in ("None", "", "1"):
         raise StartRefused(
             f"{count} worker processes were asked for (--api-workers, BENTOML_API_WORKERS, workers in BENTOML_CONFIG), "
-            "and the service has one, which uses every core: for more, start more instances"
+            "and the service has one there: `python -m service serve --workers` runs several"
         )
 
 

@@ -10,6 +10,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 """Attributes of a record that no `extra=` of ours set."""
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+
+
 class JsonFormatter(logging.Formatter):
     """Format a record as `{"at", "level", …, "event", …}`, followed by the fields of `extra=`.
 
@@ -40,4 +43,4 @@ class JsonFormatter(logging.Formatter):
             while free in line:
                 free += "_"
             line[free] = value
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _ENCODER.encode(line)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any, Literal, cast
 
 import httptools
 import uvicorn.config
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.errors import (
@@ -50,13 +50,86 @@ _EXCHANGE = "champion.exchange"
 class Exchange:
     """Progress of one request."""
 
-    __slots__ = ("complete", "refusal")
+    __slots__ = ("_lost_callback", "_protocol", "complete", "cycle", "lost", "refusal")
 
-    def __init__(self, refusal: ServiceError | None = None) -> None:
+    def __init__(
+        self, refusal: ServiceError | None = None, protocol: BoundedHttpProtocol | None = None
+    ) -> None:
         self.complete = False
         """Whether its last byte has arrived."""
         self.refusal = refusal
         """Why the rest is not read."""
+        self.lost = False
+        """Whether the connection was lost while `watch` was in force."""
+        self.cycle: RequestResponseCycle | None = None
+        """uvicorn's state of the request; None: its head is not complete."""
+        self._protocol = protocol
+        self._lost_callback: Callable[[], object] | None = None
+
+    def watch(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when the connection is lost, at once if it is."""
+        self._lost_callback = callback
+        if self._protocol is None or self._protocol._lost:
+            self.note_lost()
+        else:
+            self._protocol._watched.add(self)
+
+    def unwatch(self) -> None:
+        """Call nothing any more."""
+        self._lost_callback = None
+        if self._protocol is not None:
+            self._protocol._watched.discard(self)
+
+    def note_lost(self) -> None:
+        """The connection was lost."""
+        self.lost = True
+        if self._lost_callback is not None:
+            self._lost_callback()
+
+    def respond(
+        self,
+        status: int,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        *,
+        keep_alive: bool,
+    ) -> bool:
+        """Answer with one write, as uvicorn would with two after a check of each header.
+
+        Args:
+            status: of HTTP.
+            headers: the length of the body among them, and none about the connection.
+            body: the whole.
+            keep_alive: whether the connection may be used again.
+
+        Returns:
+            Whether it was done; False: the answer is to be sent as ASGI messages, as of HEAD, or to a client that reads
+            slowly.
+        """
+        cycle, protocol = self.cycle, self._protocol
+        if cycle is None or protocol is None or cycle.response_started or cycle.flow.write_paused:
+            return False
+        if cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True
+        content = [STATUS_LINE[status]]
+        content += [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        if not keep_alive:
+            cycle.keep_alive = False
+        if not cycle.keep_alive:
+            content.append(b"connection: close\r\n")
+        head = b"".join(content)
+        if head.count(b"\n") != len(content) or head.count(b"\r") != len(content):
+            raise AssertionError("this is a bug: a header of the answer holds a line break")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        protocol.transport.write(b"%b\r\n%b" % (head, body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            protocol.transport.close()
+        cycle.on_response()
+        return True
 
 
 def exchange_of(scope: Mapping[str, Any]) -> Exchange | None:
@@ -109,6 +182,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._draining = False
         self._lost = False
         self._unsent = 0
+        self._watched: set[Exchange] = set()
+        """Requests whose handlers want to know when the connection is lost."""
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -131,6 +206,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
+        for exchange in tuple(self._watched):
+            exchange.note_lost()
 
     def shutdown(self) -> None:
         """Close it as soon as what was accepted has been answered and read, and that within two seconds."""
@@ -208,7 +285,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._exchange = Exchange()
+        self._exchange = Exchange(protocol=self)
         self.scope["extensions"] = cast("dict[str, Any]", {_EXCHANGE: self._exchange})
         self._reading, self._header_bytes, self._overhead = "head", 0, self._piece_bytes
         self._without_upgrade = False
@@ -243,6 +320,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 code="too_many_pipelined",
             )
         super().on_headers_complete()
+        self._exchange.cycle = self.cycle
         self._reading, self._overhead = "body", 0
         if self._head_timer is not None:
             self._head_timer.cancel()

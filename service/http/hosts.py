@@ -14,6 +14,8 @@ from service.errors import MalformedRequest
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 _PRIVATE = (".internal", ".local", ".localhost", ".svc")
+_KNOWN = 256
+"""Headers that are remembered; clients may send any number of names where keys are set."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -30,6 +32,8 @@ class HostCheck:
         self._allowed = frozenset(allowed)
         self._suffixes = tuple(name[1:] for name in allowed if name.startswith("*."))
         self._needs_key = needs_key
+        self._known: set[tuple[bytes, str | None]] = set()
+        """Headers that were answered, each with the address of the connection."""
 
     def check(self, scope: Mapping[str, Any]) -> None:
         """Whether a request of this ASGI scope is answered.
@@ -42,12 +46,18 @@ class HostCheck:
             return
         if len(given) != 1:
             raise MalformedRequest("a request has one header Host", code="invalid_host")
+        server = scope.get("server")
+        known = (given[0], str(server[0]) if server else None)
+        if known in self._known:
+            return
         found = _HOST.fullmatch(given[0].decode("latin-1").strip())
-        if found is None or not self._answered(found[1].lower().rstrip("."), scope.get("server")):
+        if found is None or not self._answered(found[1].lower().rstrip("."), server):
             raise MalformedRequest(
                 "the header Host names no host that this service answers for: set ALLOWED_HOSTS",
                 code="invalid_host",
             )
+        if len(self._known) < _KNOWN:
+            self._known.add(known)
 
     def _answered(self, host: str, server: Sequence[Any] | None) -> bool:
         if "*" in self._allowed or host in self._allowed or host.endswith(self._suffixes or ("\0",)):
@@ -95,7 +105,7 @@ class Cors:
     """
 
     def __init__(self, origins: Collection[str]) -> None:
-        self._origins = frozenset(origins)
+        self.origins = frozenset(origins)
 
     def add(self, request: Request, headers: MutableHeaders, allowed: str) -> None:
         """Put them into the headers of an answer.
@@ -105,7 +115,7 @@ class Cors:
             headers: of the answer.
             allowed: the methods of the path, as `Allow` lists them.
         """
-        if not self._origins:
+        if not self.origins:
             return
         preflight = request.method == "OPTIONS" and "access-control-request-method" in request.headers
         varies = ["Origin"]
@@ -113,9 +123,9 @@ class Cors:
             varies += ["Access-Control-Request-Method", "Access-Control-Request-Headers"]
         headers["Vary"] = ", ".join(varies)
         origin = request.headers.get("origin")
-        if origin is None or not self._origins & {origin, "*"}:
+        if origin is None or not self.origins & {origin, "*"}:
             return
-        headers["Access-Control-Allow-Origin"] = "*" if "*" in self._origins else origin
+        headers["Access-Control-Allow-Origin"] = "*" if "*" in self.origins else origin
         if preflight:
             headers["Access-Control-Allow-Methods"] = allowed
             headers["Access-Control-Allow-Headers"] = _HEADERS

@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api_keys import scope_of
 from service.engine import Engine
 from service.errors import ServiceError, UnknownPath, WrongMethod
-from service.http.connection import exchange_of
+from service.http.connection import Exchange, exchange_of
 from service.http.hosts import Cors, HostCheck
+from service.http.pages import Handler
 from service.http.routes import Routes, Table, route_of
 from service.http.statuses import CLIENT_DISCONNECTED, error_response
 from service.settings import PREFIX
@@ -34,14 +35,14 @@ _UNKNOWN_ROUTE = "other"
 _MAX_PREFIX = 200
 _PIECE = 64 * 1024
 """Bytes of a response that are sent before the client has read the previous ones."""
-_SECURITY_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
+_SECURITY_HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+)
 """Of every response that does not set others."""
 
 
@@ -51,13 +52,17 @@ class HttpMiddleware:
     Args:
         app: BentoML's application, which gets the lifespan events only.
         engine: returns the engine; called at the first request.
+        direct: whether no other middleware is around this one. Small answers are then written to the connection at
+            once; BentoML's middleware waits for the messages of each answer.
     """
 
-    def __init__(self, app: ASGIApp, engine: Callable[[], Engine]) -> None:
+    def __init__(self, app: ASGIApp, engine: Callable[[], Engine], *, direct: bool = False) -> None:
+        self._direct = direct
         self._app = app
         self._get_engine = engine
         self._engine: Engine | None = None
         self._table: Table = {}
+        self._allowed: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI event."""
@@ -68,17 +73,32 @@ class HttpMiddleware:
             self._start(self._get_engine())
         assert self._engine is not None
         request = Request(scope, receive)
-        request.state.request_id = _request_id(request)
-        request.state.route = None
+        state = request.state
+        state.request_id = _request_id(request)
+        state.route = None
         started = time.perf_counter()
+        exchange = exchange_of(scope)
         self._engine.metrics.in_progress.inc()
         response: Response | None = None
         try:
-            response = await self._response(request, self._engine)
+            response = await self._response(request, self._engine, exchange)
             if response.status_code != CLIENT_DISCONNECTED:
-                await _send(response, request.method, send)
+                # The rest of a request that is not complete is not read.
+                keep_alive = exchange is None or exchange.complete
+                if (
+                    not self._direct
+                    or exchange is None
+                    or len(response.body) > _PIECE
+                    or not exchange.respond(
+                        response.status_code,
+                        response.raw_headers,
+                        bytes(response.body),
+                        keep_alive=keep_alive,
+                    )
+                ):
+                    await _send(response, request.method, send, keep_alive=keep_alive)
         finally:
-            if (lease := getattr(request.state, "lease", None)) is not None:
+            if (lease := getattr(state, "lease", None)) is not None:
                 lease.release()
             self._engine.metrics.in_progress.dec()
             self._record(request, response, time.perf_counter() - started)
@@ -89,12 +109,12 @@ class HttpMiddleware:
         self._cors = Cors(settings.origins)
         self._root_path = settings.root_path or ""
         self._table = Routes(engine).table()
+        self._allowed = {path: _methods(handlers) for path, handlers in self._table.items()}
         self._engine = engine
 
-    async def _response(self, request: Request, engine: Engine) -> Response:
+    async def _response(self, request: Request, engine: Engine, exchange: Exchange | None) -> Response:
         allowed = ""
         try:
-            exchange = exchange_of(request.scope)
             if exchange is not None and exchange.refusal is not None:
                 raise exchange.refusal
             self._hosts.check(request.scope)
@@ -111,13 +131,11 @@ class HttpMiddleware:
             response = error_response(error, request.state.request_id)
             if response.status_code == 500:
                 logger.exception("request_failed", extra={"fields": {"request_id": request.state.request_id}})
-        headers = response.headers
-        headers["X-Request-Id"] = request.state.request_id
-        for name, value in _SECURITY_HEADERS.items():
-            headers.setdefault(name, value)
-        self._cors.add(request, headers, allowed)
-        if exchange is not None and not exchange.complete:
-            headers["Connection"] = "close"  # the rest of the request is not read
+        given = {name for name, _ in response.raw_headers}
+        response.raw_headers += [header for header in _SECURITY_HEADERS if header[0] not in given]
+        response.raw_headers.append((b"x-request-id", request.state.request_id.encode("latin-1")))
+        if self._cors.origins:
+            self._cors.add(request, response.headers, allowed)
         return response
 
     async def _answer(self, request: Request, engine: Engine, path: str, allowed: str) -> Response:
@@ -138,22 +156,22 @@ class HttpMiddleware:
         if prefix and path.startswith(prefix + "/"):
             path = path[len(prefix) :]
         path = route_of(path)
-        methods = self._table.get(path)
-        if methods is None:
+        if path not in self._table:
             raise UnknownPath("there is nothing at this path; the page at / lists every route")
         request.state.route = path
-        return path, ", ".join([*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"])
+        return path, self._allowed[path]
 
     def _record(self, request: Request, response: Response | None, seconds: float) -> None:
         """Count and log the request."""
         assert self._engine is not None, "this is a bug: a request was answered before the engine was there"
         status = response.status_code if response else CLIENT_DISCONNECTED
-        route = request.state.route or _UNKNOWN_ROUTE
+        state = request.state
+        route = state.route or _UNKNOWN_ROUTE
         self._engine.metrics.request(route, status, seconds)
         facts = {
             name: value
             for name in ("texts", "version", "source", "key_name", "error")
-            if (value := getattr(request.state, name, None)) is not None
+            if (value := getattr(state, name, None)) is not None
         }
         if self._engine.tracing is not None and route not in _PROBE_ROUTES:
             self._engine.tracing.request(
@@ -170,14 +188,22 @@ class HttpMiddleware:
         if not logger.isEnabledFor(level):
             return
         fields = {
-            "request_id": request.state.request_id,
+            "request_id": state.request_id,
             "method": request.method,
             "route": route,
             "status": status,
             "ms": round(seconds * 1000, 2),
             **facts,
         }
-        logger.log(level, "request", extra={"fields": fields})
+        # Not `logger.log`, which looks for the line of code that called it.
+        record = logging.LogRecord(logger.name, level, "", 0, "request", None, None)
+        record.fields = fields
+        logger.handle(record)
+
+
+def _methods(handlers: Mapping[str, Handler]) -> str:
+    """The methods of a path, as `Allow` lists them."""
+    return ", ".join([*handlers, *(["HEAD"] if "GET" in handlers else []), "OPTIONS"])
 
 
 def _request_id(request: Request) -> str:
@@ -195,8 +221,10 @@ def _forwarded_prefix(request: Request) -> str:
     return given if len(given) <= _MAX_PREFIX and PREFIX.fullmatch(given) else ""
 
 
-async def _send(response: Response, method: str, send: Send) -> None:
+async def _send(response: Response, method: str, send: Send, *, keep_alive: bool) -> None:
     """Send a response in pieces, so that a client that does not read holds one piece and not the whole."""
+    if not keep_alive:
+        response.headers["Connection"] = "close"
     await send(
         {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
     )

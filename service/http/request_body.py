@@ -106,6 +106,7 @@ class BodyReader:
     def __init__(self, settings: ServiceSettings) -> None:
         self._max_bytes = settings.max_body_bytes
         self._idle_seconds = settings.idle_seconds
+        self._uncounted = min(_UNCOUNTED, settings.max_body_bytes)
         self._limits = ContentLimits(settings.max_texts, settings.max_text_chars)
         self._in_flight = InFlightBytes(settings.max_inflight_bytes)
         self._parsing = asyncio.Semaphore(1)
@@ -144,6 +145,11 @@ class BodyReader:
             raise DeadlinePassed("the request was not read within its time: send fewer texts") from None
 
     async def _arrived(self, request: Request, deadline: float) -> bytearray:
+        exchange, message = exchange_of(request.scope), None
+        if exchange is not None and exchange.complete and exchange.refusal is None:
+            message = await request.receive()  # all of it is here: there is nothing to wait for
+            if not message.get("more_body", True) and len(message["body"]) <= self._uncounted:
+                return bytearray(message["body"])
         lease = request.state.lease = self._in_flight.lease()
         body, loop = bytearray(), asyncio.get_running_loop()
         try:
@@ -153,19 +159,19 @@ class BodyReader:
                     timer.reschedule(
                         loop.time() + min(self._idle_seconds, max(0.0, deadline - time.monotonic()))
                     )
-                    message = await request.receive()
+                    if message is None:
+                        message = await request.receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnected("the connection closed before the body was complete")
                     body += message.get("body", b"")
                     if len(body) > self._max_bytes:
                         raise _too_large(self._max_bytes)
                     lease.hold(len(body))
-                    more = message.get("more_body", False)
+                    more, message = message.get("more_body", False), None
         except TimeoutError:
             if DEADLINE_HEADER in request.headers and time.monotonic() >= deadline:
                 raise DeadlinePassed("the body was not complete within the time of X-Deadline-Ms") from None
             raise RequestTimeout("the body was not complete in time") from None
-        exchange = exchange_of(request.scope)
         if exchange is not None and exchange.refusal is not None:
             raise exchange.refusal
         return body
@@ -173,8 +179,7 @@ class BodyReader:
 
 def parse_json(body: bytes | bytearray) -> Any:
     """Strict JSON: UTF-8 only, no NaN or Infinity, no repeated names. MalformedRequest for anything else."""
-    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)
-    return _decoded(body, decoder.decode)
+    return _decoded(body, _DECODER.decode)
 
 
 def _parse_large(kind: type[Content], body: bytearray, limits: ContentLimits) -> Content:
@@ -324,3 +329,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(_name: str) -> NoReturn:
     raise MalformedRequest("the body holds NaN or Infinity, which JSON does not have")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant)

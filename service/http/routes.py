@@ -16,6 +16,7 @@ from starlette.responses import Response
 from service.api_keys import Key, KeyRing
 from service.engine import Engine
 from service.errors import InvalidContent
+from service.http.connection import exchange_of
 from service.http.pages import Handler, pages
 from service.http.request_body import DEADLINE_HEADER, BodyReader
 from service.http.statuses import json_bytes, json_response
@@ -63,22 +64,23 @@ class Routes:
     async def classify(self, request: Request) -> Response:
         """`POST /classify`."""
         deadline = time.monotonic() + _allowed_seconds(request, self._engine.settings.request_timeout)
-        source = request.state.source = source_of(request)
+        state = request.state
+        source = state.source = source_of(request)
         content = await self._bodies.read(request, ClassifyRequest, deadline)
-        request.state.texts = len(content.texts)
-        key: Key = request.state.key
-        key.take_texts(len(content.texts))
+        texts = state.texts = len(content.texts)
+        key: Key = state.key
+        key.take_texts(texts)
         result = await self._engine.classify(
             content,
             deadline=deadline,
-            request_id=request.state.request_id,
+            request_id=state.request_id,
             source=source,
             key_name=key.name,
             sticky_key=request.headers.get(STICKY_HEADER),
-            disconnected=lambda: _wait_for_disconnect(request),
+            disconnected=exchange_of(request.scope) or (lambda: _wait_for_disconnect(request)),
         )
-        request.state.version = result.model.version
-        request.state.stages = result.stages
+        state.version = result.model.version
+        state.stages = result.stages
         if len(result.answers) * len(result.answers[0].scores) <= _SMALL_ANSWER:
             body = _classify_body(result, content.top_k)
         else:
@@ -118,7 +120,7 @@ class Routes:
 
     async def readyz(self, _request: Request) -> Response:
         """`GET /readyz`: 503 while requests would not be answered."""
-        ready, sink = self._engine.ready, self._engine.sink
+        ready, sink = self._engine.ready and self._engine.others_ready, self._engine.sink
         body: dict[str, Any] = {"ready": ready}
         state = None if sink is None else sink.state()
         if state is not None and (state.spooled_rows or not state.available):
@@ -127,7 +129,7 @@ class Routes:
 
     async def metrics(self, _request: Request) -> Response:
         """`GET /metrics`."""
-        content = await asyncio.to_thread(self._engine.metrics.render)
+        content = await self._engine.metrics.collect()
         return Response(content, media_type=self._engine.metrics.content_type)
 
 

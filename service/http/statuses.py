@@ -53,6 +53,7 @@ STATUSES: dict[type[ServiceError], int] = {
     Unavailable: 503,
     DeadlinePassed: 504,
 }
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _DEFAULT_RETRY_AFTER = 5.0
 _INTERNAL = "Something went wrong inside the service; its log has the details under this request_id."
 
@@ -89,4 +90,4 @@ def json_response(content: Any, *, status: int = 200, headers: dict[str, str] | 
 
 def json_bytes(content: Any) -> bytes:
     """`content` as JSON in UTF-8."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode(content).encode()

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_QUEUED = 64
 """Computed batches that may wait for the store; past it the batcher blocks, so that memory stays bounded."""
+_MAX_OFFERED = 256
+"""The same of requests that were answered from the cache, past which one is computed; most hold one text."""
 _DECIMALS = 6
 
 
@@ -50,7 +52,8 @@ class PredictionLog:
     ) -> None:
         self._store = store
         self._observe = observe
-        self._queue: queue.Queue[ComputedBatch | None] = queue.Queue(maxsize=_MAX_QUEUED)
+        self._queue: queue.SimpleQueue[ComputedBatch | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(_MAX_QUEUED)
         self._dead = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
 
@@ -76,20 +79,16 @@ class PredictionLog:
             WorkerDead: the thread has died.
         """
         while self.alive:
-            try:
-                return self._queue.put(batch, timeout=1.0)
-            except queue.Full:
-                continue
+            if self._room.acquire(timeout=1.0):
+                self._queue.put(batch)
+                return
         raise WorkerDead("the thread that logs predictions has died: the service must be restarted")
 
     def offer(self, batch: ComputedBatch) -> bool:
         """Queue a computed batch unless the queue is full; returns whether it was queued."""
-        if not self.alive:
+        if not self.alive or self._queue.qsize() >= _MAX_OFFERED:
             return False
-        try:
-            self._queue.put_nowait(batch)
-        except queue.Full:
-            return False
+        self._queue.put(batch)
         return True
 
     def _run(self) -> None:
@@ -107,7 +106,13 @@ class PredictionLog:
     def _queued(self) -> list[ComputedBatch]:
         """Wait for batches and return all that are queued; empty: stop."""
         first = self._queue.get()
-        return [] if first is None else [first, *self._rest()]
+        if first is None:
+            return []
+        batches = [first, *self._rest()]
+        for batch in batches:
+            if not batch.cached:
+                self._room.release()
+        return batches
 
     def _rest(self) -> list[ComputedBatch]:
         rest: list[ComputedBatch] = []

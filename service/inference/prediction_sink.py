@@ -196,6 +196,14 @@ class PredictionSink:
         """Rows in the spool."""
         return 0 if self._spool is None else self._spool.rows
 
+    def may_hold_unsent(self) -> bool:
+        """Whether rows wait in the spool, this process's or another worker's: the store does not have all predictions.
+
+        Raises:
+            SpoolUnavailable: the folder of the spool cannot be read.
+        """
+        return self._spool is not None and (bool(self._spool.rows) or self._spool.others_wait())
+
     def state(self) -> SinkState:
         """The state for `/model` and the metrics."""
         spool = self._spool.state() if self._spool is not None else None

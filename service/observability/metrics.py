@@ -6,10 +6,11 @@ fill the memory. These have the same names and labels, and only the known routes
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Collection, Sequence
-from typing import get_args
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, TypeVar, get_args
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -27,6 +28,7 @@ from service.inference.model_follower import ProblemReason
 from service.inference.prediction_sink import SinkState
 from stores.sources import API, LOAD, UI
 
+Series = TypeVar("Series", Counter, Histogram)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _POWERS = tuple(float(2**power) for power in range(13))
 _REQUEST_LABELS = ("endpoint", "service_name", "service_version", "http_response_code", "runner_name")
@@ -49,7 +51,10 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)
+        self.collect: Callable[[], Awaitable[bytes]] = self._collect
+        """All metrics in Prometheus' text format; a worker process replaces it by those of all workers."""
         self._service = (service_name, service_version)
+        self._series: dict[tuple[Counter | Histogram, tuple[str, ...]], Any] = {}
         self._sources = frozenset({API, UI, LOAD, *sources})
         self._requests = Counter(
             "bentoml_service_request_total", "Requests answered.", _REQUEST_LABELS, registry=registry
@@ -212,8 +217,16 @@ class Metrics:
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is one of the known routes, not what the client asked for."""
         labels = (route, *self._service, str(status), self._service[0])
-        self._requests.labels(*labels).inc()
-        self._seconds.labels(*labels).observe(seconds)
+        self._of(self._requests, *labels).inc()
+        self._of(self._seconds, *labels).observe(seconds)
+
+    def _of(self, metric: Series, *labels: str) -> Series:
+        """The series of a counter or histogram with these labels; `labels` takes as long as counting."""
+        key = (metric, labels)
+        series: Series | None = self._series.get(key)
+        if series is None:
+            series = self._series[key] = metric.labels(*labels)
+        return series
 
     def batch(self, texts: int, tokens: int, padded: int, seconds: float) -> None:
         """Count one computed batch."""
@@ -243,19 +256,19 @@ class Metrics:
         """Count a request's texts and the time of its stages; `source`: where the request came from."""
         # Clients choose the names: unknown ones share a series, or any client could fill the memory.
         known = source if source in self._sources else "other"
-        self._texts_of_source.labels(known).inc(len(result.answers))
+        self._of(self._texts_of_source, known).inc(len(result.answers))
         for answer in result.answers:
-            self._texts.labels(result.model.version, answer.scores[0][0]).inc()
+            self._of(self._texts, result.model.version, answer.scores[0][0]).inc()
         if names := result.model.classifier.stages:
             self._answered_by_stages(result, names)
         for stage, seconds in result.stages.as_dict().items():
-            self._stage_seconds.labels(stage).observe(seconds)
+            self._of(self._stage_seconds, stage).observe(seconds)
 
     def _answered_by_stages(self, result: ClassifyResult, names: Sequence[str]) -> None:
         version, counts = result.model.version, Counts(answer.stage or names[0] for answer in result.answers)
         for stage, texts in counts.items():
-            self._of_stage.labels(version, stage).inc(texts)
-        self._early.labels(version).inc(len(result.answers) - counts[names[-1]])
+            self._of(self._of_stage, version, stage).inc(texts)
+        self._of(self._early, version).inc(len(result.answers) - counts[names[-1]])
 
     def audited(self, model: ServedModel, texts: int, agreed: int) -> None:
         """Count early answers that went through all stages of a cascade."""
@@ -297,8 +310,11 @@ class Metrics:
             self._follow_problem.labels(known).set(known == reason)
 
     def render(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """The metrics of this process in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    async def _collect(self) -> bytes:
+        return await asyncio.to_thread(self.render)
 
 
 def _age(moment: float | None) -> float:

@@ -220,6 +220,19 @@ class Spool:
         with self._lock:
             return self._bytes() < self._max_bytes
 
+    def others_wait(self) -> bool:
+        """Whether other processes' files may hold rows that wait: those of other workers, or of ones that have ended.
+
+        Raises:
+            SpoolUnavailable: the folder cannot be read.
+        """
+        with self._lock:
+            own = {file.path for file in self._files}
+        try:
+            return any(path not in own and _size(path) for path in self._folder.glob(f"*{_SUFFIX}"))
+        except OSError as error:
+            raise SpoolUnavailable(f"the spool in {self._folder} cannot be read: {error.strerror}") from error
+
     def close(self) -> None:
         """Unlock the files; what is in them stays for the next process."""
         with self._lock:
@@ -342,6 +355,13 @@ def _locked(path: Path) -> _File | None:
         file.close()
         return None
     return file
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # replayed meanwhile
+        return 0
 
 
 def _is_at(file: _File) -> bool:

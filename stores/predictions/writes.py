@@ -5,13 +5,14 @@ Predictions are added over one connection that stays open, because the service w
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Dialect, Engine, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from stores.predictions.connections import Limits, check_files, deadline
@@ -31,6 +32,7 @@ class Appender:
         self._limits = limits
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._insert: _SqliteInsert | None = None
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Commit rows: column → value.
@@ -62,6 +64,10 @@ class Appender:
             self._connection = self._engine.connect().execution_options(write=True)
         try:
             limits, raw = self._limits, self._connection.connection.dbapi_connection
+            if isinstance(raw, sqlite3.Connection):
+                self._write_sqlite(raw, rows)
+                check_files(self._connection)
+                return
             with deadline(raw, limits.statement + limits.connect), self._connection.begin():
                 self._connection.execute(insert(predictions), rows)
             check_files(self._connection)
@@ -69,10 +75,45 @@ class Appender:
             self._give_back()
             raise
 
+    def _write_sqlite(self, raw: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert by the driver: SQLAlchemy's way to it takes as long as SQLite itself, and each answer waits for it."""
+        if self._insert is None or self._insert.names != tuple(rows[0]):
+            self._insert = _SqliteInsert(tuple(rows[0]), self._engine.dialect)
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+            raw.executemany(self._insert.statement, map(self._insert.values, rows))
+            raw.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(
+                self._insert.statement,
+                None,
+                error,
+                sqlite3.Error,
+                hide_parameters=True,
+                dialect=self._engine.dialect,
+            ) from error
+
     def _give_back(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class _SqliteInsert:
+    """The statement that inserts rows with these columns, and the conversion of their values."""
+
+    def __init__(self, names: tuple[str, ...], dialect: Dialect) -> None:
+        self.names = names
+        columns = ", ".join(f'"{predictions.c[name].name}"' for name in names)
+        self.statement = f"INSERT INTO {predictions.name} ({columns}) VALUES ({', '.join('?' * len(names))})"
+        types = [predictions.c[name].type.dialect_impl(dialect) for name in names]
+        self._processors = [
+            (name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)
+        ]
+
+    def values(self, row: Mapping[str, Any]) -> list[Any]:
+        """The values of a row in the order of the columns."""
+        return [row[name] if process is None else process(row[name]) for name, process in self._processors]
 
 
 _IDS_PER_QUERY = 500

@@ -136,3 +136,16 @@ def test_any_json_is_either_valid_or_refused(body):
         else:
             assert told.code
             assert str(told).encode(), "every message can be sent as UTF-8"
+
+
+@given(st.text(max_size=12, alphabet=st.one_of(st.characters(), st.sampled_from("a \0\n\ud800"))))
+def test_one_text_without_options_is_checked_as_any_other(text):
+    limits = ContentLimits(max_text_chars=8)
+
+    def outcome(body):
+        try:
+            return validated(ClassifyRequest, body, limits)
+        except InvalidContent as error:
+            return error.code, error.field, error.message
+
+    assert outcome({"text": text}) == outcome({"text": text, "top_k": None})

@@ -225,3 +225,16 @@ def test_its_files_are_for_its_user_only(tmp_path: Path) -> None:
     spool.append([prediction()])
     assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
     assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()] == [0o600]
+
+
+def test_rows_in_another_process_spool_are_seen(tmp_path):
+    one, other = (Spool(tmp_path / "spool", max_bytes=LARGE) for _ in range(2))
+    assert not one.others_wait()
+    other.append([prediction()])
+    assert one.others_wait()
+    assert not other.others_wait()
+    other.head(10)
+    other.drop()
+    assert not one.others_wait()
+    one.close()
+    other.close()

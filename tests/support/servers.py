@@ -87,6 +87,7 @@ def serving(
         "BENTOML_HOME": os.environ.get("BENTOML_HOME", str(var_dir / "bentoml")),
         "POLL_SECONDS": "0.5",
         "DRAIN_SECONDS": "0",
+        "WORKERS": "1",  # whatever machine the test runs on
         **(settings or {}),
     }
     with log.open("wb") as output:

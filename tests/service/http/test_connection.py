@@ -445,3 +445,27 @@ def _until(condition, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.1)
+
+
+def test_an_answer_is_written_in_one_piece_with_the_headers_of_all(server):
+    """Small answers bypass uvicorn's messages; large pages, HEAD and HTTP/1.0 do not."""
+    names = {
+        request: set(
+            ask(
+                server,
+                f"{request}\r\nHost: localhost\r\n\r\n".encode(),
+                head=request.startswith("HEAD"),
+            ).headers
+        )
+        for request in (
+            "GET /livez HTTP/1.1",
+            "HEAD /livez HTTP/1.1",
+            "GET /livez HTTP/1.0",
+            "GET /ui HTTP/1.1",
+        )
+    }
+    usual = names["GET /livez HTTP/1.1"]
+    assert {"date", "content-length", "content-type", "x-request-id", "x-frame-options"} <= usual
+    assert names["HEAD /livez HTTP/1.1"] == usual
+    assert names["GET /livez HTTP/1.0"] == usual | {"connection"}
+    assert names["GET /ui HTTP/1.1"] == usual

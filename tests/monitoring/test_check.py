@@ -43,7 +43,7 @@ def test_normal_traffic_is_quiet_and_everything_is_written_down(house: House) ->
     found = by_name(verdict)
     assert found.pop("service_latency") == "insufficient_data"
     assert set(found.values()) == {"ok"}
-    assert len(found) == 11
+    assert len(found) == 12
     assert verdict.accuracy.labelled == 90
     assert verdict.accuracy.coverage == pytest.approx(0.45)
     assert verdict.accuracy.mean_lag_seconds == pytest.approx(30)

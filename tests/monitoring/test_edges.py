@@ -29,7 +29,7 @@ def test_empty_texts_are_one_text_and_stop_nothing(house: House) -> None:
     assert verdict.window.distinct_texts == len(set(texts)) + 3
     assert set(statuses(verdict).values()) == {"ok", "insufficient_data"}
     assert statuses(verdict)["service_latency"] == "insufficient_data", "nobody measured it here"
-    assert list(statuses(verdict).values()).count("ok") == 11
+    assert list(statuses(verdict).values()).count("ok") == 12
 
 
 def test_nothing_but_empty_texts_is_too_little_data(house: House) -> None:

@@ -37,7 +37,12 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        extra = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        # Record factories of libraries, such as Ray's, add private attributes.
+        extra = {
+            name: value
+            for name, value in vars(record).items()
+            if name not in _STANDARD and not name.startswith("_")
+        }
         for name, value in (*extra.items(), *getattr(record, "fields", {}).items()):
             free = name
             while free in line:

@@ -196,7 +196,7 @@ class CascadeModel(Model):
         found = [np.full((len(batch), labels), np.nan, dtype=np.float32) for _ in self._models]
         rest = np.arange(len(batch))
         for place, model in enumerate(self._models):
-            items = [batch[row] for row in rest]
+            items = [batch[row] for row in rest.tolist()]
             if place == 0 and self._linear is not None:
                 found[0][rest] = [item.early.log_probabilities for item in items if item.early is not None]
                 sure = np.array([item.answered for item in items], dtype=bool)

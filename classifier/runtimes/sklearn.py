@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _TORCH_ARRAYS = "sklearn.externals.array_api_compat.torch"
 class ClassicalModel(Model):
     """Base of the classical kinds: reads whole texts, counts words, gives log-probabilities as logits."""
 
-    packages = ("scikit-learn", "skops")
+    packages: ClassVar[tuple[str, ...]] = ("scikit-learn", "skops")
     library = "scikit-learn"
 
     def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:  # noqa: ARG002

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class CategoricalSignal(DriftSignal):
     """Base of signals with one category per text; a subclass gives `sides`, `floor` and `clause`."""
 
     measure = "Jensen-Shannon distance"
-    evidently_type = "categorical"
+    evidently_type: ClassVar[Literal["text", "categorical", "numerical"] | None] = "categorical"
     evidently_method = "jensenshannon"
 
     def clause(self, category: str, change: str) -> str:

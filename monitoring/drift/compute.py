@@ -74,11 +74,13 @@ def measure_drift(
         settings.monitoring_alpha,
         shares_of_alpha([item.signal for item in scored]),
     )
-    decided = {item.name: found for item, *found in zip(scored, adjusted, levels, strict=True)}
-    measured = [
-        _measured(item, *decided.get(item.name, (None, 1.0)), settings.monitoring_alpha)
-        for item in data.comparisons
-    ]
+    decided: dict[str, tuple[float | None, float]] = {
+        item.name: (p_value, level) for item, p_value, level in zip(scored, adjusted, levels, strict=True)
+    }
+    measured = []
+    for item in data.comparisons:
+        p_value, level = decided.get(item.name, (None, 1.0))
+        measured.append(_measured(item, p_value, level, settings.monitoring_alpha))
     breached = {signal.name for signal in measured if signal.status == "breach"}
     part = next((item.part for item in data.comparisons if item.part and item.name in breached), None)
     drift = Drift(

@@ -50,7 +50,8 @@ class StageAnswers:
         """
         known = self.truth >= 0
         lost = (self.full == self.truth).astype(np.int64) - (self.early == self.truth)
-        return np.where(known, lost, (self.early != self.full).astype(np.int64))
+        losses: NDArray[np.int64] = np.where(known, lost, (self.early != self.full).astype(np.int64))
+        return losses
 
     def answered(self, thresholds: Sequence[float | None]) -> NDArray[np.bool_]:
         """(n,) whether the early stage answers; `thresholds` has one for each label, None for never."""
@@ -122,7 +123,8 @@ def _binomial_cdf(
 
 def _binomial_pmf(successes: NDArray[np.int64], trials: int, rate: float) -> NDArray[np.float64]:
     if rate <= 0:
-        return (successes == 0).astype(np.float64)
+        none: NDArray[np.float64] = (successes == 0).astype(np.float64)
+        return none
     ways = gammaln(trials + 1) - gammaln(successes + 1) - gammaln(trials - successes + 1)
     pmf: NDArray[np.float64] = np.exp(
         ways + successes * math.log(rate) + (trials - successes) * math.log1p(-rate)

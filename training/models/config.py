@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from training.config import ConfigModel
 from training.data import DataConfig
@@ -84,7 +85,8 @@ def register_candidate(config: CandidateClass) -> CandidateClass:
     Raises:
         ValueError: the kind is registered for another class, or has no default.
     """
-    kind = config.model_fields["kind"].default
+    fields: dict[str, FieldInfo] = config.model_fields  # type: ignore[call-overload]
+    kind = fields["kind"].default
     if not isinstance(kind, str):
         raise ValueError(f"{config.__qualname__}.kind needs a default, such as kind: Literal['x'] = 'x'")
     known = _KINDS.setdefault(kind, config)

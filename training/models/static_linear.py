@@ -179,7 +179,7 @@ def _arrays(
             ngram_max=options["ngram_range"][1],
             lowercase=options["lowercase"],
             stop_words=tuple(sorted(vectorizer.get_stop_words() or ())),
-            token_pattern=options["token_pattern"] or Terms.token_pattern,
+            token_pattern=options["token_pattern"] or Terms().token_pattern,
             sublinear_tf=options["sublinear_tf"],
         )
         vocabulary = tuple(vectorizer.get_feature_names_out())

@@ -80,7 +80,7 @@ def _outputs(
 ) -> NDArray[np.float32]:
     encoder = mean_pooled(network)
     encoder.train(False)
-    encoder.to(network.device)
+    encoder.to(network.device)  # type: ignore[arg-type]
     # Special tokens around one token, as around any text.
     plain, template = tokenizer("a", add_special_tokens=False)["input_ids"], tokenizer("a")["input_ids"]
     place = template.index(plain[0])

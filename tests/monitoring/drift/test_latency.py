@@ -131,7 +131,7 @@ def test_a_slow_service_alone_alarms_says_what_to_do_and_does_not_retrain(
     assert verdict.exit_code == 1
     assert signal.status == "breach"
     assert (signal.value, signal.floor) == (pytest.approx(3.0), 1.5)
-    assert [s.status for s in verdict.drift.signals if s.name != "service_latency"] == ["ok"] * 11
+    assert [s.status for s in verdict.drift.signals if s.name != "service_latency"] == ["ok"] * 12
     assert "The service has become slower: the 90th percentile of latency was" in verdict.summary
     assert "looks like its reference" in verdict.summary
     assert verdict.reasons[0].startswith("Service latency: the 90th percentile")

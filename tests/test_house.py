@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "demo": {"stores"},
     "notebooks": {"classifier", "stores", "training"},
     "drills": {"classifier", "stores", "training", "service"},
-    "examples": {"stores", "monitoring"},
+    "examples": {"classifier", "stores", "training", "monitoring"},
 }
 """The table of ARCHITECTURE.md."""
 

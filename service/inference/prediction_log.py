@@ -52,7 +52,8 @@ class PredictionLog:
     ) -> None:
         self._store = store
         self._observe = observe
-        self._queue: queue.SimpleQueue[ComputedBatch | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[ComputedBatch, bool] | None] = queue.SimpleQueue()
+        """Batches, each with whether it holds one of `_room`; None: stop."""
         self._room = threading.Semaphore(_MAX_QUEUED)
         self._dead = False
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
@@ -80,7 +81,7 @@ class PredictionLog:
         """
         while self.alive:
             if self._room.acquire(timeout=1.0):
-                self._queue.put(batch)
+                self._queue.put((batch, True))
                 return
         raise WorkerDead("the thread that logs predictions has died: the service must be restarted")
 
@@ -88,7 +89,7 @@ class PredictionLog:
         """Queue a computed batch unless the queue is full; returns whether it was queued."""
         if not self.alive or self._queue.qsize() >= _MAX_OFFERED:
             return False
-        self._queue.put(batch)
+        self._queue.put((batch, False))
         return True
 
     def _run(self) -> None:
@@ -99,7 +100,8 @@ class PredictionLog:
         except BaseException:
             logger.exception("the prediction log's thread died")
             self._dead = True
-            for item in chain.from_iterable(batch.items for batch in [*batches, *self._rest()]):
+            unanswered = [*batches, *(batch for batch, _ in self._rest())]
+            for item in chain.from_iterable(batch.items for batch in unanswered):
                 item.job.fail(WorkerDead("the thread that logs predictions has died: restart the service"))
             raise
 
@@ -108,23 +110,23 @@ class PredictionLog:
         first = self._queue.get()
         if first is None:
             return []
-        batches = [first, *self._rest()]
-        for batch in batches:
-            if not batch.cached:
+        queued = [first, *self._rest()]
+        for _, holds_room in queued:
+            if holds_room:
                 self._room.release()
-        return batches
+        return [batch for batch, _ in queued]
 
-    def _rest(self) -> list[ComputedBatch]:
-        rest: list[ComputedBatch] = []
+    def _rest(self) -> list[tuple[ComputedBatch, bool]]:
+        rest: list[tuple[ComputedBatch, bool]] = []
         while True:
             try:
-                batch = self._queue.get_nowait()
+                queued = self._queue.get_nowait()
             except queue.Empty:
                 return rest
-            if batch is None:
+            if queued is None:
                 self._queue.put(None)  # stop after these
                 return rest
-            rest.append(batch)
+            rest.append(queued)
 
     def _answer(self, batches: list[ComputedBatch]) -> None:
         answered = [(batch, _answers(batch)) for batch in batches]

@@ -129,7 +129,6 @@ def test_an_unknown_format_version(bundle: Path, version: object) -> None:
         {"labels": ["a", "a"]},
         {"labels": ["only"]},
         {"temperature": 0},
-        {"kind": "pickle"},
         {"model_file": "../other/pipeline.skops"},
         {"model_file": "/etc/pipeline.skops"},
         {"model_file": ""},
@@ -141,6 +140,15 @@ def test_a_description_that_makes_no_sense(bundle: Path, change: dict[str, Any])
     edit(bundle / "classifier.json", lambda raw: raw | change)
     write_manifest(bundle, data={})
     with pytest.raises(BundleDamaged, match=r"classifier\.json is not a valid description"):
+        Classifier.load(bundle)
+
+
+def test_a_kind_without_a_runtime_is_refused(bundle: Path) -> None:
+    edit(bundle / "classifier.json", lambda raw: raw | {"kind": "pickle"})
+    write_manifest(bundle, data={})
+    with pytest.raises(
+        BundleDamaged, match=r"classifier\.json has the kind 'pickle'.*cascade, catboost, onnx"
+    ):
         Classifier.load(bundle)
 
 

@@ -70,7 +70,7 @@ def test_batches_that_wait_share_one_commit(classifier, store):
     log = PredictionLog(store, observe=lambda rows, _seconds: commits.append(rows))
     jobs = [computed(classifier) for _ in range(5)]
     for _, batch in jobs:
-        log._queue.put(batch)
+        log._queue.put((batch, False))
     log.start()
     for job, _ in jobs:
         assert len(job.future.result(10)) == 2
@@ -113,8 +113,8 @@ def test_what_nobody_waits_for_is_not_logged(classifier, store):
     abandoned, first = computed(classifier, request_id="abandoned")
     kept, second = computed(classifier, request_id="kept")
     abandoned.future.cancel()
-    log._queue.put(first)
-    log._queue.put(second)
+    log._queue.put((first, False))
+    log._queue.put((second, False))
     log.start()
     kept.future.result(10)
     assert {row.request_id for row in store().window(0, time.time() + 1)} == {"kept"}

@@ -96,15 +96,15 @@ def test_the_promise_holds_in_95_percent_of_500_draws(labelled: int, unlabelled:
 
 
 def test_a_rare_label_goes_to_the_next_stage() -> None:
-    found = choice(part_of(population(200_000, seed=1), np.arange(1500), labelled=1500))
+    found = choice(part_of(population(200_000, seed=1), np.arange(600), labelled=600))
     assert found.thresholds[3] is None
     assert all(value in GRID for value in found.thresholds[:3])
 
 
 def test_more_texts_without_labels_allow_more_early_answers() -> None:
     whole = population(200_000, seed=3)
-    few = choice(part_of(whole, np.arange(300), labelled=300), max_loss=0.03)
-    many = choice(part_of(whole, np.arange(6000), labelled=300), max_loss=0.03)
+    few = choice(part_of(whole, np.arange(80), labelled=80), max_loss=0.03)
+    many = choice(part_of(whole, np.arange(6000), labelled=80), max_loss=0.03)
     assert many.share > few.share
     assert many.texts == 6000
 

@@ -126,6 +126,8 @@ class _StaticVectors:
 def _static_vectors(
     config: StaticLinearConfig, texts: Sequence[str], context: TrainingContext
 ) -> _StaticVectors:
+    from transformers import set_seed
+
     from training.export.read_back import read_network, read_tokenizer
     from training.models.static_vectors import rarity, token_vectors
     from training.models.weights import load_network
@@ -140,6 +142,7 @@ def _static_vectors(
             )
         network, tokenizer = read_network(folder / "model.onnx"), read_tokenizer(folder)
     else:
+        set_seed(context.seed)  # a random network is drawn
         network, tokenizer = load_network(config.weights, ("a", "b"), None)  # its head is not used
     fast: Tokenizer = tokenizer.backend_tokenizer
     fast.no_padding()

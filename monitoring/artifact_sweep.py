@@ -31,7 +31,7 @@ from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 
 _PAGES = ("report.html", "evidently.html")
-_QUOTES = ("Texts least like the reference", "characteristic examples")
+_QUOTES = ("Texts least like the reference", "Texts of the part that changed", "characteristic examples")
 """Headings of what quotes texts: in our report, and in Evidently's."""
 _REMOVED = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Removed</title>
 <p>This page quoted texts of a window of which a prediction was erased or pruned. verdict.json has the figures.</p>

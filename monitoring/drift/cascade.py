@@ -7,8 +7,9 @@ reference. A champion without stages has neither signal.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.figure import Figure
 from pydantic import Field
 
 from classifier.reference import ALL_STAGES, STAGE
@@ -23,6 +24,9 @@ from monitoring.drift.signal import (
     register_signal,
 )
 from monitoring.figures import paired_bars
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class CascadeSettings(SignalSettings):

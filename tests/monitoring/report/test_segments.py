@@ -115,9 +115,9 @@ def test_the_signals_over_time_need_a_past() -> None:
     assert b"#c2410c" not in base64.b64decode(quiet.split(",")[1])
 
 
-def test_a_label_cannot_end_the_script_of_evidentlys_page(tmp_path: Path) -> None:
+def test_a_category_cannot_end_the_script_of_evidentlys_page(tmp_path: Path) -> None:
     hostile = ["</script><script>alert(1)</script>", "<b>", "sport"] * 20
-    item = comparison("predicted_label", hostile, hostile[::-1])
+    item = comparison("language", hostile, hostile[::-1])
     signal = Signal(
         name=item.name, title=item.title, measure="", status="ok", value=0.0, threshold=0.1, floor=0.1, words="",
         reference_texts=60, window_texts=60,

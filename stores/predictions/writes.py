@@ -65,6 +65,7 @@ class Appender:
         try:
             limits, raw = self._limits, self._connection.connection.dbapi_connection
             if isinstance(raw, sqlite3.Connection):
+                check_files(self._connection)  # before as well: what a deleted file's log gets can come back
                 self._write_sqlite(raw, rows)
                 check_files(self._connection)
                 return

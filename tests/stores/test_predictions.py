@@ -19,7 +19,8 @@ def test_what_was_added_is_read_as_it_was(store: PredictionStore) -> None:
     store.add([row])
     read = store.get(row.id)
     assert read is not None
-    assert asdict(read) == asdict(row) | {"true_label": None, "labelled_at": None, "redacted_at": None}
+    added_later = {"true_label": None, "labelled_at": None, "redacted_at": None, "audited_label": None}
+    assert asdict(read) == asdict(row) | added_later
 
 
 def test_nothing_to_add_is_nothing(store: PredictionStore) -> None:

@@ -22,6 +22,8 @@ from training.reporting.style import COLOURS, saved, sheet, shortened
 CASCADE_PICTURE, CASCADE_FIGURES = "cascade.png", "cascade.json"
 _CURVE = tuple(np.round(np.linspace(0.0, 1.0, 41), 3))
 """Thresholds for which the curve is drawn."""
+_LEAST_RANGE = 1.0
+"""Points of accuracy that the axis shows at least on each side, so that one text is no cliff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,11 @@ def _draw(
         left.plot([100 * point.share_early], [100 * point.accuracy], "o", color=colour, markersize=8)
     left.set_xlabel("texts answered before the last stage (%)")
     left.set_ylabel("accuracy (%)")
-    left.set_title(f"{name}: accuracy against early answers; dots: the thresholds in use")
-    left.legend(frameon=False)
+    left.set_title(f"{name}: accuracy and early answers (dots: in use)", fontsize=10)
+    middle = 100 * float(np.mean([point.accuracy for point in chosen.values()]))
+    low, high = left.get_ylim()
+    left.set_ylim(min(low, middle - _LEAST_RANGE), max(high, middle + _LEAST_RANGE))
+    left.legend(frameon=False, loc="lower left")
     rows = np.arange(len(shares))
     right.barh(rows, [100 * item.share_early for item in shares], color=COLOURS[0], height=0.6)
     for row, item in zip(rows, shares, strict=True):
@@ -144,5 +149,5 @@ def _draw(
     right.invert_yaxis()
     right.set_xlim(0, 112)
     right.set_xlabel("answered early (%)")
-    right.set_title(f"{list(curves)[-1]} texts by true label; figures: change of accuracy in points")
+    right.set_title(f"{list(curves)[-1]}, by label (figures: change of accuracy, points)", fontsize=10)
     return saved(figure, path)

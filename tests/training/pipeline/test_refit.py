@@ -12,14 +12,13 @@ from rich.progress import Progress
 from training.data import DataConfig, Splits, load_data, split_data
 from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
 from training.models.config import (
-    Candidate,
     HeadConfig,
     Int8Config,
     LogregConfig,
     NetworkConfig,
     PerceptronConfig,
 )
-from training.models.registry import train_candidate
+from training.models.registry import Candidate, train_candidate
 from training.models.result import History, TrainingContext
 from training.models.sklearn import train_perceptron
 from training.pipeline.refit import chosen_epochs, with_fixed_epochs

@@ -23,6 +23,7 @@ from training.pipeline.run import run_experiment
 from training.reporting.run_report import Outcome
 
 TRIED = {
+    "cascade": ["static_linear", "head", "cascade"],
     "ag_news_comparison": ["distilbert"],
     "ag_news_tinybert": ["tinybert"],
     "ag_news_unlabelled": ["self_trained"],

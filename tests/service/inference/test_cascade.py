@@ -45,7 +45,10 @@ def stored(var_dir: Path) -> list[Any]:
 
 def test_early_answers_need_no_room_in_the_queue(cascade_bundle, tmp_path):
     async def story() -> None:
-        with running_engine(cascade_bundle, tmp_path, queue_texts=1, max_texts=1) as (engine, model):
+        with running_engine(cascade_bundle, tmp_path, queue_texts=1, max_texts=1, cascade_audit_rate=0.0) as (
+            engine,
+            model,
+        ):
             async with asgi_client(engine) as client:
                 model.free.clear()
                 computed = asyncio.ensure_future(stages_of(client, LATE))
@@ -64,7 +67,10 @@ def test_early_answers_need_no_room_in_the_queue(cascade_bundle, tmp_path):
 def test_a_mixed_request_is_answered_as_in_process(cascade_bundle, tmp_path):
     long = bbc_part(3)[0][:12]  # tokenised in a thread
     for number, texts in enumerate(([EARLY, LATE, f"{EARLY} Again.", f"{LATE} Again."], [*long, LATE])):
-        with running_engine(cascade_bundle, tmp_path / str(number)) as (engine, model):
+        with running_engine(cascade_bundle, tmp_path / str(number), cascade_audit_rate=0.0) as (
+            engine,
+            model,
+        ):
 
             async def story(texts: list[str] = texts, engine: Any = engine, model: Trained = model) -> None:
                 expected = model.classify(texts)
@@ -89,7 +95,7 @@ def test_a_mixed_request_is_answered_as_in_process(cascade_bundle, tmp_path):
 
 def test_a_cached_answer_keeps_its_stage(cascade_bundle, tmp_path):
     async def story() -> None:
-        with running_engine(cascade_bundle, tmp_path) as (engine, model):
+        with running_engine(cascade_bundle, tmp_path, cascade_audit_rate=0.0) as (engine, model):
             async with asgi_client(engine) as client:
                 assert await stages_of(client, LATE) == [LAST]
                 assert await stages_of(client, LATE) == [LAST]
@@ -113,7 +119,7 @@ def test_an_early_answer_is_the_same_alone_and_in_a_batch(cascade_bundle):
 
 def test_early_answers_take_the_batcher_while_the_log_is_behind(cascade_bundle, tmp_path):
     async def story() -> None:
-        with running_engine(cascade_bundle, tmp_path) as (engine, _):
+        with running_engine(cascade_bundle, tmp_path, cascade_audit_rate=0.0) as (engine, _):
             engine._log.offer = lambda _: False  # type: ignore[method-assign]
             async with asgi_client(engine) as client:
                 assert await stages_of(client, [EARLY, LATE]) == [FIRST, LAST]
@@ -124,7 +130,7 @@ def test_early_answers_take_the_batcher_while_the_log_is_behind(cascade_bundle, 
 
 def test_a_draining_service_refuses_texts_of_an_early_stage(cascade_bundle, tmp_path):
     async def story() -> None:
-        with running_engine(cascade_bundle, tmp_path) as (engine, _):
+        with running_engine(cascade_bundle, tmp_path, cascade_audit_rate=0.0) as (engine, _):
             async with asgi_client(engine) as client:
                 engine.draining = True
                 assert (await client.post("/classify", json={"text": EARLY})).status_code == 503
@@ -190,7 +196,7 @@ def test_a_failing_audit_harms_no_request(cascade_bundle, tmp_path):
 
 
 def test_audits_beyond_the_limit_are_dropped(cascade_bundle, tmp_path):
-    with running_engine(cascade_bundle, tmp_path) as (_, model):
+    with running_engine(cascade_bundle, tmp_path, cascade_audit_rate=0.0) as (_, model):
         dropped: list[int] = []
         audit = CascadeAudit(1.0, dropped=dropped.append)
         answers = [Answer(str(number), [("sports", 0.9)], 5, False, FIRST) for number in range(300)]

@@ -94,7 +94,7 @@ def largest_changes(names: list[str], before: Floats, now: Floats) -> tuple[list
     """The categories with the largest change, in their order, and the sum of the others as the last entry.
 
     Returns:
-        Names, values of both sides, and how many categories the last entry stands for; 0 where each has its own.
+        Names, values of both sides, and how many categories the last entry sums up; 0 where each has its own.
     """
     if len(names) <= _MAX_BARS:
         return names, before, now, 0

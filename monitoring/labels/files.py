@@ -119,7 +119,7 @@ def _read(table: Table, path: Path, columns: list[int]) -> LabelFile:
             continue
         id_, label = (_text(value) for value in row.values.values())
         if id_ is None or label is None:
-            problems.append(f"{place}: a list or an object stands for the {'id' if id_ is None else 'label'}")
+            problems.append(f"{place}: a list or an object is given as the {'id' if id_ is None else 'label'}")
             continue
         id_ = id_.lower() if _ID.fullmatch(id_) else id_
         if not id_ and not label:
@@ -129,7 +129,7 @@ def _read(table: Table, path: Path, columns: list[int]) -> LabelFile:
         elif id_ in where:
             other = labels.get(id_, "")
             differs = f", with the label {other[:64]!r}" if other != label else ""
-            problems.append(f"{place}: {id_} stands in row {where[id_]} already{differs}")
+            problems.append(f"{place}: {id_} is in row {where[id_]} already{differs}")
         else:
             where[id_] = number
             if label:

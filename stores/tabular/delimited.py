@@ -27,7 +27,7 @@ class DelimitedTable(Table):
     Args:
         path: the file.
         options: how to read it.
-        usual: the delimiter that its suffix stands for.
+        usual: the delimiter of its suffix.
 
     Raises:
         TableRefused: it has no rows, or its header cannot be read as `options` say.

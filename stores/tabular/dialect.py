@@ -69,7 +69,7 @@ def find_dialect(lines: Sequence[str], options: TableOptions, usual: str, *, who
     Args:
         lines: with their line ends.
         options: what is given is taken.
-        usual: the delimiter that the file's suffix stands for.
+        usual: the delimiter of the file's suffix.
         whole: whether these are all lines of the file.
     """
     separator = _SEPARATOR_LINE.fullmatch(lines[0].strip()) if lines else None

@@ -52,7 +52,7 @@ def known_formats() -> str:
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that stands for the format, in small letters and without `.gz`."""
+    """The suffix of the format, in lower case and without `.gz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [".gz"]:
         suffixes.pop()

@@ -42,7 +42,7 @@ class LineSource(Protocol):
 
 
 class Record(NamedTuple):
-    """One row as it stands in the file."""
+    """One row as it is in the file."""
 
     fields: list[str]
     lines: int

@@ -1,4 +1,4 @@
-"""Keys over a running engine: who is let in, to what, how often, and what is told of it."""
+"""Keys over a running engine: scopes, limits, and what answers, rows and logs say."""
 
 from __future__ import annotations
 

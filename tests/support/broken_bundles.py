@@ -15,7 +15,7 @@ from tests.support.networks import minilm_folder
 
 
 def endless_network(folder: Path) -> Path:
-    """A network whose loop does not end within a lifetime; sealed, with golden texts that nobody has computed."""
+    """A network whose loop does not end within a lifetime; sealed, with golden texts that were not computed."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -33,7 +33,7 @@ _WIDTH, _HEADS, _LAYERS, _POSITIONS = 64, 4, 2, 512
 
 
 def random_network(name: str, labels: Sequence[str], vocabulary: int) -> PreTrainedModel:
-    """The network that `name`, one of `RANDOM`, stands for: 2 layers, 64 wide, drawn from torch's global generator.
+    """The untrained network called `name`, one of `RANDOM`: 2 layers, 64 wide, drawn from torch's global generator.
 
     Args:
         name: which architecture.

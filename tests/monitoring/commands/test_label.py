@@ -71,7 +71,7 @@ def test_every_wrong_row_is_named_and_nothing_is_written(store: PredictionStore,
     [
         (
             f"prediction_id,label\n{id_of(1)},tech\n{id_of(1)},tech\n",
-            f"row 3: {id_of(1)} stands in row 2 already",
+            f"row 3: {id_of(1)} is in row 2 already",
         ),
         (f"prediction_id,label\n{id_of(1)},tech\n,tech\n", "row 3: no id"),
         (f"prediction_id,label\n{id_of(1)},tech\n{id_of(2)},\n", "no label in row 3"),

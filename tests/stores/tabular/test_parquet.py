@@ -95,7 +95,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def bomb(path: Path, kind: str) -> Path:
-    """A small file that stands for more than 2 GB."""
+    """A small file that unpacks to more than 2 GB."""
     if kind == "repeated value":
         long = pa.DictionaryArray.from_arrays(pa.array([0] * 256, pa.int32()), pa.array(["x" * 10_000_000]))
         pq.write_table(pa.table({"text": long}), path, compression="zstd", store_schema=False)

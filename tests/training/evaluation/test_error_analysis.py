@@ -160,7 +160,7 @@ def test_classes_too_small_to_be_learned_are_not_accused() -> None:
 
 
 def test_probabilities_out_of_sample_know_nothing_of_the_text_itself() -> None:
-    # Every label is drawn by lot: whoever had learned a text would know its label, and nobody else can.
+    # Every label is drawn by lot: only a model that has learned a text can know its label.
     chance = np.random.default_rng(0)
     texts = bbc_part(0, 12)[0]
     part = Part(texts, [LABELS[i] for i in chance.integers(0, 2, len(texts))])

@@ -66,7 +66,7 @@ def small(path: Path, **changes: object) -> Experiment:
 
 
 def run(var: Path, experiment: Experiment) -> tuple[Outcome, str]:
-    """Run it with its state under `var`; what came of it, and what was printed."""
+    """Run it with its state under `var`; returns the outcome and the output."""
     stream = io.StringIO()
     with environment(var):
         outcome = run_experiment(experiment, console=Console(file=stream, width=120))

@@ -1,4 +1,4 @@
-"""The file that `new` writes: it is the plan, whatever stands in the user's file."""
+"""The file that `new` writes: it is the plan, whatever the user's file holds."""
 
 from __future__ import annotations
 

@@ -119,7 +119,9 @@ def _read(table: Table, path: Path, columns: list[int]) -> LabelFile:
             continue
         id_, label = (_text(value) for value in row.values.values())
         if id_ is None or label is None:
-            problems.append(f"{place}: a list or an object is given as the {'id' if id_ is None else 'label'}")
+            problems.append(
+                f"{place}: a list or an object is given as the {'id' if id_ is None else 'label'}"
+            )
             continue
         id_ = id_.lower() if _ID.fullmatch(id_) else id_
         if not id_ and not label:

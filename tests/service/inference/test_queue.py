@@ -117,6 +117,24 @@ def test_a_short_text_is_not_starved_by_long_ones_that_keep_coming(model):
         raise AssertionError("two batches went by without the short text")
 
 
+def test_like_jobs_finish_in_the_order_of_arrival_when_the_queue_stays_full(model):
+    line = LengthBucketedQueue()
+    waiting = [job_of(model, *[100] * 20) for _ in range(50)]
+    for job in waiting:
+        line.add(job)
+    batches_of_a_queue = 50 * 20 // 4
+    left, waits, arrived = {job: 20 for job in waiting}, [], dict.fromkeys(waiting, 0)
+    for taken in range(4 * batches_of_a_queue):
+        for item in line.take(400):
+            left[item.job] -= 1
+            if not left[item.job]:
+                waits.append(taken - arrived[item.job])
+                line.add(new := job_of(model, *[100] * 20))
+                left[new], arrived[new] = 20, taken
+    # By turns alone each would wait for twice the length of the queue.
+    assert max(waits) <= 1.5 * batches_of_a_queue
+
+
 def test_texts_of_two_models_never_share_a_batch(model, classifier):
     other = served(classifier, version="2")
     line = LengthBucketedQueue()

@@ -240,6 +240,18 @@ class Engine:
         # After a promotion both followers may have the same model until their next poll.
         return None if found is None or champion is None or found.model_id == champion.model_id else found
 
+    def refuse_lists_when_full(self) -> None:
+        """Refuse a list of texts that has not been parsed, if the queue is almost full.
+
+        A cascade answers most texts without the queue, so its lists are refused by what they hold.
+
+        Raises:
+            QueueFull: as `Batcher.reserve`.
+        """
+        served = self.champion.served
+        if served is not None and not served.classifier.stages:
+            self._batcher.refuse_when_almost_full()
+
     def agreement(self, challenger: ServedModel) -> Agreement:
         """How often `challenger` gave the same label as the champion."""
         return self._agreement.of((self.model().model_id, challenger.model_id))

@@ -66,7 +66,9 @@ class Routes:
         deadline = time.monotonic() + _allowed_seconds(request, self._engine.settings.request_timeout)
         state = request.state
         source = state.source = source_of(request)
-        content = await self._bodies.read(request, ClassifyRequest, deadline)
+        content = await self._bodies.read(
+            request, ClassifyRequest, deadline, admit=self._engine.refuse_lists_when_full
+        )
         texts = state.texts = len(content.texts)
         key: Key = state.key
         key.take_texts(texts)

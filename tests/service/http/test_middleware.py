@@ -52,6 +52,44 @@ def test_a_full_queue_is_429_with_retry_after(bundle, tmp_path):
     asyncio.run(story())
 
 
+def test_an_almost_full_queue_refuses_lists_before_they_are_parsed(bundle, tmp_path):
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, queue_texts=4, max_texts=4) as (engine, model):
+            async with asgi_client(engine) as client:
+                invalid = b'{"text": ["' + b"a" * 20_000
+                json_type = {"Content-Type": "application/json"}
+                refused = await client.post("/classify", content=invalid, headers=json_type)
+                error_of(refused, 400, "malformed_json")
+                model.free.clear()
+                first = asyncio.create_task(client.post("/classify", json={"text": "first"}))
+                await until(model.entered.is_set)
+                second = asyncio.create_task(client.post("/classify", json={"text": ["a", "b", "c", "d"]}))
+                await until(lambda: engine._batcher.queued == 4)
+                refused = await client.post("/classify", content=invalid, headers=json_type)
+                error_of(refused, 429, "queue_full")
+                model.free.set()
+                assert (await first).status_code == (await second).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_at_most_max_body_bytes_wait_to_be_parsed(bundle, tmp_path):
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, max_body_bytes=150_000) as (engine, _model):
+            async with asgi_client(engine) as client:
+                body = {"text": ["word " * 19_000]}
+                many = {"text": ["many, " * 100] * 200}
+                assert len(str(many)) > 110_000
+                found = await asyncio.gather(*(client.post("/classify", json=many) for _ in range(8)))
+                refused = [answer for answer in found if answer.status_code != 200]
+                assert 1 <= len(refused) < len(found)
+                for answer in refused:
+                    error_of(answer, 503, "too_many_bytes")
+                assert (await client.post("/classify", json=body)).status_code == 200
+
+    asyncio.run(story())
+
+
 def test_a_passed_deadline_is_504_and_its_work_is_not_done(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):

@@ -157,9 +157,8 @@ def register(
         "test_macro_f1_high": winner.test.macro_f1.high,
         "test_accuracy": winner.test.accuracy.value,
         "test_calibration_error": winner.test.calibration_error.value,
-        "megabytes": winner.megabytes,
-        "latency_ms_p50": winner.milliseconds,
-        "latency_ms_p95": winner.cost.milliseconds_p95,
+        **winner.cost.metrics(),
+        **({} if winner.share_early is None else {"test_share_early": winner.share_early}),
         **splits.report.live_facts(),
         **({"live_test_accuracy": winner.live.accuracy.value} if winner.live else {}),
     }

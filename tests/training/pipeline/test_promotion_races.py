@@ -27,7 +27,8 @@ pytestmark = pytest.mark.slow
 
 CLASSICAL = (
     "data.limit=120",
-    "candidates.minilm=null",
+    "candidates.cascade=null",
+    "candidates.static_linear=null",
     "candidates.minilm_3=null",
     "candidates.tfidf_catboost=null",
     "baselines_may_win=true",

@@ -123,7 +123,7 @@ def test_like_jobs_finish_in_the_order_of_arrival_when_the_queue_stays_full(mode
     for job in waiting:
         line.add(job)
     batches_of_a_queue = 50 * 20 // 4
-    left, waits, arrived = {job: 20 for job in waiting}, [], dict.fromkeys(waiting, 0)
+    left, waits, arrived = dict.fromkeys(waiting, 20), [], dict.fromkeys(waiting, 0)
     for taken in range(4 * batches_of_a_queue):
         for item in line.take(400):
             left[item.job] -= 1

@@ -111,7 +111,8 @@ def test_promote_and_rollback_move_the_alias(tmp_path: Path, var: Path) -> None:
 def test_a_run_whose_eligible_candidates_cannot_be_trained_trains_nothing(var: Path) -> None:
     failed = invoke(
         "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.cascade=null",
-        "--set", "candidates.static_linear=null", "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
+        "--set", "candidates.static_linear=null",
+        "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
     )  # fmt: skip
     assert failed.exit_code == 2
     assert "no candidate of quickstart that may win can be trained" in failed.stderr
@@ -125,7 +126,8 @@ def test_a_run_whose_eligible_candidates_cannot_be_trained_trains_nothing(var: P
 def test_a_baseline_wins_where_it_may_and_the_next_run_meets_it_at_the_gate(var: Path) -> None:
     arguments = [
         "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.cascade=null",
-        "--set", "candidates.static_linear=null", "--set", "candidates.minilm_3=null", "--set", "candidates.tfidf_catboost.iterations=10",
+        "--set", "candidates.static_linear=null",
+        "--set", "candidates.minilm_3=null", "--set", "candidates.tfidf_catboost.iterations=10",
         "--set", "baselines_may_win=true", "--set", "model_name=classical",
     ]  # fmt: skip
     assert invoke(*arguments).exit_code == 0

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 
+from stores import lease
 from stores.alias_changes import CHALLENGER, CHAMPION, INTENT, PREVIOUS, PROMOTED_AT, AliasChanges
 from stores.errors import ChampionChanged, ModelNotRegistered, PromotionBusy
 from stores.lease import LEASE_PREFIX
@@ -174,12 +176,21 @@ def test_a_lease_that_another_machine_holds_is_waited_for_until_it_expires(regis
 def test_a_promotion_whose_lease_ran_out_stops_and_is_repaired(
     registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = AliasChanges(registry.client, registry.name, None, lease_seconds=0.5)
+    late = 0.0
+    monkeypatch.setattr(
+        lease,
+        "time",
+        SimpleNamespace(
+            monotonic=lambda: time.monotonic() + late, time=lambda: time.time() + late, sleep=time.sleep
+        ),
+    )
+    changes = AliasChanges(registry.client, registry.name, None, lease_seconds=60)
     moved = mlflow.MlflowClient.set_registered_model_alias
 
     def slowly(*args: object, **kwargs: object) -> None:
+        nonlocal late
         moved(*args, **kwargs)  # type: ignore[arg-type]
-        time.sleep(0.6)
+        late = 61
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", slowly)

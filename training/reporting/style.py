@@ -57,7 +57,7 @@ class LiteralFigure(Figure):
             warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
             layout = self.get_layout_engine()
             if isinstance(layout, ConstrainedLayoutEngine) and self.canvas.is_saving():
-                # Saving draws twice: once for the layout alone, with nothing shown, and then with this engine set aside.
+                # Saving draws twice: first for the layout alone, with nothing shown, then without this engine.
                 layout.execute(self)
             else:
                 super().draw(renderer)

@@ -52,7 +52,7 @@ def test_a_full_queue_is_429_with_retry_after(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_an_almost_full_queue_refuses_lists_before_they_are_parsed(bundle, tmp_path):
+def test_an_almost_full_queue_refuses_lists_before_parsing(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path, queue_texts=4, max_texts=4) as (engine, model):
             async with asgi_client(engine) as client:

@@ -64,7 +64,7 @@ def test_early_answers_need_no_room_in_the_queue(cascade_bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_under_overload_the_first_stage_answers_more_within_the_stated_loss(tmp_path):
+def test_overload_raises_early_answers_within_the_stated_loss(tmp_path):
     sealed_cascade(tmp_path / "bundle", relaxed=0.01)
 
     async def story(loss: float, expected: str) -> None:

@@ -31,7 +31,7 @@ from service.inference.prediction_sink import PredictionSink, StoreHandle
 from service.inference.prediction_updates import PredictionUpdates
 from service.observability.metrics import Metrics
 from service.observability.tracing import Tracing
-from service.schemas import ClassifyRequest, FeedbackRequest
+from service.requests import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
 from stores.predictions import FeedbackResult
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings, private_umask

@@ -26,7 +26,7 @@ from service.errors import (
     UnsupportedContent,
 )
 from service.http.connection import exchange_of
-from service.schemas import ContentLimits, too_long, too_many, validated
+from service.requests import ContentLimits, too_long, too_many, validated
 from service.settings import ServiceSettings
 
 Content = TypeVar("Content", bound=BaseModel)

@@ -12,7 +12,7 @@ from classifier import Classifier, Encoded
 from service.errors import InvalidContent
 from service.inference.deadline import Disconnected, awaited, deadline_passed
 from service.inference.jobs import ServedModel
-from service.schemas import ClassifyRequest
+from service.requests import ClassifyRequest
 
 _THREADS = 2
 """Threads that tokenise, so that a list of long texts does not delay a short one."""

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.errors import InvalidContent, StoreUnavailable, UnknownPrediction
 from service.inference.deadline import deadline_passed
 from service.inference.prediction_sink import PredictionSink, StoreHandle, open_store
-from service.schemas import FeedbackRequest
+from service.requests import FeedbackRequest
 from stores.errors import PredictionStoreError
 from stores.predictions import FeedbackResult
 from stores.predictions.audits import add_audits

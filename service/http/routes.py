@@ -21,7 +21,7 @@ from service.http.pages import Handler, pages
 from service.http.request_body import DEADLINE_HEADER, BodyReader
 from service.http.statuses import json_bytes, json_response
 from service.inference.jobs import Answer, ClassifyResult, ServedModel, Stages
-from service.schemas import ClassifyRequest, FeedbackRequest
+from service.requests import ClassifyRequest, FeedbackRequest
 from stores.sources import API, PATTERN, is_source
 
 Table = dict[str, dict[str, Handler]]

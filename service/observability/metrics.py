@@ -23,8 +23,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.inference.follower_state import ProblemReason
 from service.inference.jobs import ClassifyResult, ServedModel
-from service.inference.model_follower import ProblemReason
 from service.inference.prediction_sink import SinkState
 from stores.sources import API, LOAD, UI
 

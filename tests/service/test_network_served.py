@@ -14,8 +14,8 @@ import pytest
 
 from classifier import Classifier
 from classifier.manifest import write_manifest
+from service.answers import ModelCard
 from service.inference.model_follower import ChampionFollower
-from service.schemas import ModelCard
 from stores.settings import SigningSettings, TrackingSettings
 from tests.support.bundles import bbc_part
 from tests.support.engines import asgi_client, running_engine

@@ -23,8 +23,8 @@ from training.gate.contenders import changed_source, current_champion, withholdi
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.logs import fields
-from training.pipeline.observers import Run
 from training.pipeline.refit import Refitted, register_bundle, register_refitted, write_refitted_report
+from training.pipeline.run_events import Run
 from training.reporting.run_report import write_bundle_report
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from service.engine import _encoded
 from service.errors import DeadlinePassed, MalformedRequest
 from service.http.hosts import HostCheck
+from service.inference.encoding import encode_until
 from tests.support.engines import DEADLY, POISON, asgi_client, running_engine
 
 ERROR_FIELDS = {"code", "message", "field", "request_id"}
@@ -389,11 +389,13 @@ def test_the_tokenizer_stops_when_the_request_is_over(classifier):
     over, counting = threading.Event(), Counting()
     texts = ["word " * 15_000] * 10
     with pytest.raises(DeadlinePassed):
-        _encoded(counting, texts, time.monotonic() + 60, over)
+        encode_until(counting, texts, time.monotonic() + 60, over)
     assert counting.parts == 1
-    assert _encoded(classifier, texts, time.monotonic() + 60, threading.Event()) == classifier.encode(texts)
+    assert encode_until(classifier, texts, time.monotonic() + 60, threading.Event()) == classifier.encode(
+        texts
+    )
     with pytest.raises(DeadlinePassed):
-        _encoded(counting, texts, time.monotonic(), threading.Event())
+        encode_until(counting, texts, time.monotonic(), threading.Event())
     assert counting.parts == 1
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from classifier import SigningKeys
 from service.inference.bundle_check import CheckLimits
+from service.inference.follower_state import ProblemReason
 from service.inference.jobs import ServedModel
-from service.inference.model_follower import ChampionFollower, ProblemReason
+from service.inference.model_follower import ChampionFollower
 from service.inference.model_sources import source_of
 from service.observability.metrics import Metrics
 from stores.errors import BadModelReference

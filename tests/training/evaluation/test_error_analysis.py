@@ -25,7 +25,7 @@ from training.evaluation.label_errors import (
     write_label_errors,
 )
 from training.evaluation.metrics import evaluate
-from training.reporting.style import write_page
+from training.style import write_page
 
 LABELS = ("a", "b")
 PART = Part([f"word {'and ' * i}end" for i in range(10)], ["a"] * 6 + ["b"] * 4)

@@ -24,12 +24,25 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Plain tests, then whole journeys, then what else trains or serves; within each in the order of the folders.
+_LONGEST = (
+    "test_kept_after_failure.py", "test_promotion_races.py", "test_hub_experiments.py", "test_workers.py",
+    "test_run.py",
+)  # fmt: skip
+"""Files of slow tests that take more than a minute."""
 
-    A journey takes minutes: begun last, it would run alone while the other test processes have nothing to do.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Plain tests, then whole journeys, then the longest and the other files of tests that train or serve.
+
+    A file that takes minutes, begun last, would run alone while the other test processes have nothing to do.
     """
-    items.sort(key=lambda item: (_is(item, "slow", "journey"), not _is(item, "journey")))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    """Where a test comes; equal ones stay in the order of the folders."""
+    slow = _is(item, "slow", "journey")
+    return slow, not _is(item, "journey"), slow and item.path.name not in _LONGEST
 
 
 def _is(item: pytest.Item, *markers: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monitoring.accuracy import judge_accuracy
+from monitoring.alarms import judge_alarms, levels_for
 from monitoring.champion import MonitoredModel, find_champion, without_erased
 from monitoring.drift.change_point import date_changes
 from monitoring.drift.compute import measure_drift
@@ -112,9 +113,11 @@ def evaluate_window(
         sources=settings.sources,
     )
     earlier = CheckLog(store).last(_CHECKS_BEFORE, champion.model.name)
-    before = [check for check in earlier if check.until <= since]
+    own = [check for check in earlier if check.model_version == champion.model.version]
     rng = np.random.default_rng(_SEED)
-    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step)
+    levels = levels_for(since, until, own, settings)
+    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step, levels=levels)
+    drift = judge_alarms(drift, since, until, own)
     step("Judging accuracy")
     accuracy = judge_accuracy(
         window.outcomes,
@@ -149,11 +152,18 @@ def evaluate_window(
         first_prediction=began,
     )
     verdict = judge(
-        champion, window, drift, accuracy, settings, checked_at=time.time(), first_prediction=began
+        champion,
+        window,
+        drift,
+        accuracy,
+        settings,
+        checked_at=time.time(),
+        first_prediction=began,
+        levels=levels,
     )
     return WindowResult(
         verdict,
         comparisons,
         window,
-        before=[check for check in before if check.model_version == champion.model.version],
+        before=[check for check in own if check.until <= since],
     )

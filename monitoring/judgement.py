@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from monitoring.accuracy import corrected_words
+from monitoring.alarm_levels import AlarmLevels
+from monitoring.alarms import alarm_of
 from monitoring.champion import MonitoredModel
 from monitoring.drift.signal import effect_floors, is_of_service, relative_change
 from monitoring.settings import MonitoringSettings
@@ -37,6 +39,7 @@ def judge(
     *,
     checked_at: float,
     first_prediction: float | None = None,
+    levels: AlarmLevels | None = None,
 ) -> Verdict:
     """The verdict over drift and accuracy: a breach of either is a breach; without drift judged, too little data."""
     status: Status = "breach" if "breach" in (drift.status, accuracy.status) else drift.status
@@ -72,6 +75,7 @@ def judge(
         drift=drift,
         accuracy=accuracy,
         thresholds=_thresholds(settings, accuracy),
+        alarm=None if levels is None else alarm_of(drift, accuracy, levels, settings),
     )
 
 

@@ -1,0 +1,197 @@
+"""How many false alarms do months of checks over a rolling window raise, and how late are true ones?
+
+`python -m benchmarks.monitoring.many_looks` simulates the answers of a classifier, checks them by the mix of answers as
+`python -m monitoring watch` does, and prints a table: episodes in 182 days of unchanged traffic, of breaches and of
+alarms, and the delay from a change to the first of each. Every 182 days have another reference. Nothing is read or
+written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import click
+import numpy as np
+import pandas as pd
+
+from monitoring.alarm_levels import AlarmLevels
+from monitoring.alarms import alarming, judge_alarms, levels_for
+from monitoring.drift.compute import measure_drift
+from monitoring.publishing import signals_of
+from monitoring.settings import MonitoringSettings
+from monitoring.verdict import Drift
+from monitoring.window import Window
+from stores.predictions import LabelledPrediction
+from stores.predictions.checks import Check
+
+DAY = 86400.0
+HALF_YEAR = 182
+CLASSES = ("a", "b", "c", "d")
+Measure = Callable[[float, float, AlarmLevels], Drift]
+"""From the first and last moment of a window and the levels of the check to its drift, with evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One check of a schedule."""
+
+    at: float
+    """End of its window, in seconds from the beginning."""
+    breach: bool
+    alarm: bool
+
+
+def checked(
+    measure: Measure, *, first: float, last: float, every: float, width: float, settings: MonitoringSettings
+) -> Iterator[Outcome]:
+    """Check a rolling window from `first` to `last`, with the history that the checks before have left."""
+    kept: deque[Check] = deque(maxlen=2 * round(width / every) + 2)
+    for number in range(round((last - first) / every)):
+        until = first + number * every
+        since = until - width
+        drift = measure(since, until, levels_for(since, until, kept, settings))
+        drift = judge_alarms(drift, since, until, kept)
+        kept.append(Check(
+            checked_at=until, since=since, until=until, model_name="", model_version="", status=drift.status,
+            summary="", report="", signals=signals_of(drift), accuracy=None, labelled=0,
+        ))  # fmt: skip
+        yield Outcome(until, drift.status == "breach", bool(alarming(drift)))
+
+
+def episodes(flags: Sequence[bool]) -> int:
+    """How often a run of flags begins."""
+    return sum(now and not before for before, now in zip([False, *flags], flags, strict=False))
+
+
+class Answers:
+    """Simulated traffic: the labels of a classifier at a steady rate, with shares that follow the time.
+
+    Args:
+        reference: answers in the reference.
+        window: answers in `width` seconds.
+        shares: seconds from the beginning → shares of CLASSES.
+        days: how long it lasts.
+        width: of a window, in seconds.
+        settings: of the checks.
+        rng: of the answers and the permutations.
+    """
+
+    def __init__(
+        self,
+        *,
+        reference: int,
+        window: int,
+        shares: Callable[[float], Sequence[float]],
+        days: float,
+        width: float,
+        settings: MonitoringSettings,
+        rng: np.random.Generator,
+    ) -> None:
+        labels = rng.choice(CLASSES, reference, p=shares(0.0))
+        self.reference = pd.DataFrame({"text": "", "predicted": labels})
+        self._settings, self._rng = settings, rng
+        self._times = np.sort(rng.uniform(0, days * DAY, rng.poisson(window * days * DAY / width)))
+        luck = rng.random(len(self._times))
+        self._labels = [
+            int(np.searchsorted(np.cumsum(shares(at)), one))
+            for at, one in zip(self._times, luck, strict=True)
+        ]
+        self._rows = [
+            LabelledPrediction(
+                text="",
+                label=name,
+                score=1.0,
+                scores={},
+                tokens=1,
+                truncated=False,
+                model_name="",
+                model_version="",
+            )
+            for name in CLASSES
+        ]
+
+    def measure(self, since: float, until: float, levels: AlarmLevels) -> Drift:
+        """Judge the mix of answers of a window; it gets the whole alpha."""
+        first, last = np.searchsorted(self._times, [since, until])
+        rows = [self._rows[label] for label in self._labels[first:last]]
+        window = Window(since, until, len(rows), 0, len(rows), rows, rows, [])
+        return measure_drift(
+            self.reference, window, self._settings, self._rng, levels=levels, only=["predicted_label"]
+        )[0]
+
+
+def quiet(_: float) -> Sequence[float]:
+    """Four equal classes."""
+    return (0.25, 0.25, 0.25, 0.25)
+
+
+def step(share: float, at: float) -> Callable[[float], Sequence[float]]:
+    """The first class has another share from a moment on; the others keep their proportions."""
+    return lambda now: quiet(now) if now < at else (share, *[(1 - share) / 3] * 3)
+
+
+def delays(outcomes: Sequence[Outcome], changed: float) -> tuple[float, float]:
+    """Seconds from a change to the first breach and to the first alarm; infinite where there is none."""
+    after = [outcome for outcome in outcomes if outcome.at > changed]
+    return (
+        next((outcome.at - changed for outcome in after if outcome.breach), np.inf),
+        next((outcome.at - changed for outcome in after if outcome.alarm), np.inf),
+    )
+
+
+@click.command()
+@click.option("--reference", default=2674, show_default=True, help="Answers in the reference.")
+@click.option("--windows", default="200,1000", show_default=True, help="Answers in 24 hours.")
+@click.option("--every", default=3600.0, show_default=True, help="Seconds from one check to the next.")
+@click.option("--half-years", default=20, show_default=True, help="Times 182 days of unchanged traffic.")
+@click.option("--changes", default="0.60,0.40,0.33", show_default=True, help="Shares that 25 % change to.")
+@click.option("--trials", default=40, show_default=True, help="Changes of each size.")
+@click.option("--seed", default=1, show_default=True)
+def main(
+    reference: int, windows: str, every: float, half_years: int, changes: str, trials: int, seed: int
+) -> None:
+    """Measure false episodes of quiet traffic, and delays of true alarms."""
+    settings = MonitoringSettings(monitoring_permutations=1999)
+    rng = np.random.default_rng(seed)
+
+    def run(window: int, shares: Callable[[float], Sequence[float]], days: float) -> list[Outcome]:
+        traffic = Answers(
+            reference=reference,
+            window=window,
+            shares=shares,
+            days=days,
+            width=DAY,
+            settings=settings,
+            rng=rng,
+        )
+        return list(
+            checked(traffic.measure, first=DAY, last=days * DAY, every=every, width=DAY, settings=settings)
+        )
+
+    for window in map(int, windows.split(",")):
+        counts = []
+        for _ in range(half_years):
+            outcomes = run(window, quiet, HALF_YEAR)
+            counts.append([episodes([o.breach for o in outcomes]), episodes([o.alarm for o in outcomes])])
+        if counts:
+            breaches, alarms = np.array(counts).T
+            print(
+                f"reference {reference}, {window} a day, every {every:.0f} s, {half_years} half-years: episodes of "
+                f"breaches {breaches.mean():.1f}, of alarms {alarms.mean():.2f} ± "
+                f"{alarms.std() / np.sqrt(half_years):.2f}; counts {sorted(alarms.tolist(), reverse=True)}",
+                flush=True,
+            )
+        for share in map(float, filter(None, changes.split(","))):
+            found = [delays(run(window, step(share, 4 * DAY), 9), 4 * DAY) for _ in range(trials)]
+            texts = []
+            for name, hours in zip(("breach", "alarm"), np.array(found).T / 3600, strict=True):
+                within = " ".join(f"{(hours <= limit).mean():.0%}/{limit}h" for limit in (24, 48, 120))
+                texts.append(f"{name} median {np.median(hours):.1f} h ({within})")
+            print(f"  {window} a day, 25 % -> {share:.0%}: {'; '.join(texts)}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -72,6 +72,8 @@ def _alarm(signal: Signal, since: float, until: float, before: Sequence[Check]) 
     """
     if signal.evidence == "at_once":
         return "at_once"
+    if signal.usual is not None and signal.status == "ok":
+        return "none"
     width = until - since
     judged = [
         (check.until, found)

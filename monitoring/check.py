@@ -17,11 +17,12 @@ from monitoring.expected_accuracy import expect_accuracy, novel_share
 from monitoring.judgement import judge
 from monitoring.progress import Step, silent
 from monitoring.publishing import ReportMode, WindowResult, publish, row_of
+from monitoring.rhythm import History, judge_rhythm
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
-from monitoring.window import read_window
+from monitoring.window import read_answers, read_window
 from stores.predictions import PredictionStore
-from stores.predictions.checks import CheckLog
+from stores.predictions.checks import Check, CheckLog
 from stores.predictions.traffic import first_prediction
 from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
@@ -117,6 +118,27 @@ def evaluate_window(
     rng = np.random.default_rng(_SEED)
     levels = levels_for(since, until, own, settings)
     drift, comparisons = measure_drift(champion.reference, window, settings, rng, step, levels=levels)
+    began = first_prediction(
+        store,
+        model_name=champion.model.name,
+        model_version=champion.model.version,
+        sources=settings.sources,
+    )
+    drift = judge_rhythm(
+        drift,
+        window,
+        champion.reference,
+        History(
+            lambda first, last, size: read_answers(
+                store, champion, first, last, max_texts=size, sources=settings.sources
+            ),
+            began,
+            lambda: _checks_since(store, champion, began or since),
+        ),
+        settings,
+        rng,
+        levels,
+    )
     drift = judge_alarms(drift, since, until, own)
     step("Judging accuracy")
     accuracy = judge_accuracy(
@@ -136,12 +158,6 @@ def evaluate_window(
         queue=window.queue,
     )
     step("Dating changes")
-    began = first_prediction(
-        store,
-        model_name=champion.model.name,
-        model_version=champion.model.version,
-        sources=settings.sources,
-    )
     drift = date_changes(
         drift,
         window.since,
@@ -167,3 +183,9 @@ def evaluate_window(
         window,
         before=[check for check in own if check.until <= since],
     )
+
+
+def _checks_since(store: PredictionStore, champion: MonitoredModel, since: float) -> list[Check]:
+    """The checks of the champion's version whose windows end at `since` or later."""
+    checks = CheckLog(store).of_windows(since, champion.model.name)
+    return [check for check in checks if check.model_version == champion.model.version]

@@ -25,6 +25,8 @@ from monitoring.verdict import (
 )
 from monitoring.window import Window
 
+WEEKS_NEEDED = 2
+"""Earlier windows at the same time of the week, from which a rhythm can be told."""
 _FALL = "Accuracy fell"
 _NAMED = 4
 """Signals that the summary names; the reasons name all."""
@@ -293,6 +295,7 @@ def _notes(
             f"{drift.repeats.largest:.0%} of all (prediction {drift.repeats.largest_id}). Each text was counted once: "
             "repeats are no drift of content."
         )
+    notes += _rhythm(drift)
     if repeats := len(window.distinct) - len(window.novel):
         notes.append(
             f"{repeats} texts stand word for word in the reference and were left out where words are compared."
@@ -302,6 +305,23 @@ def _notes(
             f"Labels came back that the model does not know: {_listed(unknown)}. They count as wrong."
         )
     return notes
+
+
+def _rhythm(drift: Drift) -> list[str]:
+    """A sentence on the time of the week; none where no signal differs from the reference."""
+    usual = [signal.title.lower() for signal in drift.signals if signal.usual and signal.status == "ok"]
+    if usual:
+        weeks = max(len(signal.usual.windows) for signal in drift.signals if signal.usual)
+        return [
+            f"Different from the reference and usual at this time of the week ({weeks} earlier weeks): "
+            f"{_listed(usual)}."
+        ]
+    if drift.weeks is not None and drift.weeks < WEEKS_NEEDED:
+        return [
+            f"A weekly rhythm cannot be told apart from a change yet: this version has answered in {drift.weeks} "
+            f"earlier windows at this time of the week, and {WEEKS_NEEDED} are needed."
+        ]
+    return []
 
 
 def _other_sources(window: Window, settings: MonitoringSettings) -> list[str]:

@@ -181,6 +181,8 @@ def signals_of(drift: Drift) -> dict[str, dict[str, object]]:
             kept[signal.name]["evidence"] = signal.evidence
         if signal.alarm not in (None, "none"):
             kept[signal.name]["alarm"] = signal.alarm
+        if signal.usual is not None and signal.status == "ok":
+            kept[signal.name]["usual"] = True
         if signal.since is not None and signal.since.by == "within_window":
             # What later checks of the same run of breaches can no longer find.
             kept[signal.name]["since"] = signal.since.moment

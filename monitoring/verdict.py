@@ -83,6 +83,19 @@ class Since(_Part):
     """Windows that were compared, this one included; none overlaps another."""
 
 
+class Usual(_Part):
+    """A signal compared with the same time of earlier weeks, because it is in breach of the reference."""
+
+    windows: list[str]
+    """Beginnings of these windows, ISO 8601, UTC."""
+    texts: int
+    """Their predictions."""
+    value: float
+    """How far this window is from them."""
+    threshold: float
+    """From which on it is a breach, too."""
+
+
 class Signal(_Part):
     """One property of the traffic, compared with the reference; or `service_latency`, compared with the days before."""
 
@@ -107,6 +120,9 @@ class Signal(_Part):
     """What happened, in words."""
     since: Since | None = None
     """When it began; null unless in breach."""
+    usual: Usual | None = None
+    """How far the window is from what is usual at this time of the week, where the reference alone would say breach and
+    a weekly rhythm is known; `status` is then `breach` only if the window differs from both. Else null."""
     evidence: Literal["none", "if_repeated", "at_once"] | None = None
     """What this window is worth as an alarm: `at_once`: it is one by itself; `if_repeated`: it is one where the window
     before, which has no prediction in common with it, was in breach by the same signal. null: not judged, or a verdict
@@ -151,6 +167,9 @@ class Drift(_Part):
     signals: list[Signal]
     changed_part: ChangedPart | None = None
     """null unless `new_matter` is in breach."""
+    weeks: int | None = None
+    """How many earlier windows at the same time of the week this version has, where a signal is in breach of the
+    reference; with fewer than two a weekly rhythm cannot be told apart from a change. Else null."""
     repeats: Repeats | None = None
     """null in verdicts of older releases."""
 

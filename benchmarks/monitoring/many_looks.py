@@ -21,6 +21,7 @@ from monitoring.alarm_levels import AlarmLevels
 from monitoring.alarms import alarming, judge_alarms, levels_for
 from monitoring.drift.compute import measure_drift
 from monitoring.publishing import signals_of
+from monitoring.rhythm import History, judge_rhythm
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Drift
 from monitoring.window import Window
@@ -30,8 +31,9 @@ from stores.predictions.checks import Check
 DAY = 86400.0
 HALF_YEAR = 182
 CLASSES = ("a", "b", "c", "d")
-Measure = Callable[[float, float, AlarmLevels], Drift]
-"""From the first and last moment of a window and the levels of the check to its drift, with evidence."""
+Measure = Callable[[float, float, AlarmLevels, Sequence[Check]], Drift]
+"""From the first and last moment of a window, the levels of the check and all checks before it to the drift of the
+window, with evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,18 @@ def checked(
     measure: Measure, *, first: float, last: float, every: float, width: float, settings: MonitoringSettings
 ) -> Iterator[Outcome]:
     """Check a rolling window from `first` to `last`, with the history that the checks before have left."""
-    kept: deque[Check] = deque(maxlen=2 * round(width / every) + 2)
+    kept: list[Check] = []
+    recent: deque[Check] = deque(maxlen=2 * round(width / every) + 2)
     for number in range(round((last - first) / every)):
         until = first + number * every
         since = until - width
-        drift = measure(since, until, levels_for(since, until, kept, settings))
-        drift = judge_alarms(drift, since, until, kept)
+        drift = measure(since, until, levels_for(since, until, recent, settings), kept)
+        drift = judge_alarms(drift, since, until, recent)
         kept.append(Check(
             checked_at=until, since=since, until=until, model_name="", model_version="", status=drift.status,
             summary="", report="", signals=signals_of(drift), accuracy=None, labelled=0,
         ))  # fmt: skip
+        recent.append(kept[-1])
         yield Outcome(until, drift.status == "breach", bool(alarming(drift)))
 
 
@@ -95,14 +99,10 @@ class Answers:
         self._settings, self._rng = settings, rng
         self._times = np.sort(rng.uniform(0, days * DAY, rng.poisson(window * days * DAY / width)))
         luck = rng.random(len(self._times))
-        self._labels = [
-            int(np.searchsorted(np.cumsum(shares(at)), one))
-            for at, one in zip(self._times, luck, strict=True)
-        ]
         self._rows = [
             LabelledPrediction(
-                text="",
-                label=name,
+                text=str(number),
+                label=CLASSES[int(np.searchsorted(np.cumsum(shares(at))[:-1], one))],
                 score=1.0,
                 scores={},
                 tokens=1,
@@ -110,17 +110,24 @@ class Answers:
                 model_name="",
                 model_version="",
             )
-            for name in CLASSES
+            for number, (at, one) in enumerate(zip(self._times, luck, strict=True))
         ]
 
-    def measure(self, since: float, until: float, levels: AlarmLevels) -> Drift:
-        """Judge the mix of answers of a window; it gets the whole alpha."""
+    def read(self, since: float, until: float, size: int) -> list[LabelledPrediction]:
+        """The answers with `since` <= time < `until`, or `size` of them, evenly."""
         first, last = np.searchsorted(self._times, [since, until])
-        rows = [self._rows[label] for label in self._labels[first:last]]
+        rows = self._rows[first:last]
+        return [rows[place] for place in np.linspace(0, len(rows) - 1, min(size, len(rows))).astype(int)]
+
+    def measure(self, since: float, until: float, levels: AlarmLevels, before: Sequence[Check]) -> Drift:
+        """Judge the mix of answers of a window; it gets the whole alpha."""
+        rows = self.read(since, until, len(self._rows))
         window = Window(since, until, len(rows), 0, len(rows), rows, rows, [])
-        return measure_drift(
+        drift, _ = measure_drift(
             self.reference, window, self._settings, self._rng, levels=levels, only=["predicted_label"]
-        )[0]
+        )
+        history = History(self.read, float(self._times[0]), lambda: before)
+        return judge_rhythm(drift, window, self.reference, history, self._settings, self._rng, levels)
 
 
 def quiet(_: float) -> Sequence[float]:

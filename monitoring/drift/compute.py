@@ -92,7 +92,7 @@ def measure_drift(
     breached = {signal.name for signal in measured if signal.status == "breach"}
     part = next((item.part for item in data.comparisons if item.part and item.name in breached), None)
     drift = Drift(
-        status=_status(measured),
+        status=drift_status(measured),
         alpha=settings.monitoring_alpha,
         signals=measured,
         changed_part=part,
@@ -120,7 +120,8 @@ def shares_of_alpha(measured: Sequence[DriftSignal]) -> list[float]:
     return [left / claimed.count(None) if share is None else share for share in claimed]
 
 
-def _status(measured: list[Signal]) -> Status:
+def drift_status(measured: Sequence[Signal]) -> Status:
+    """The status of all signals together."""
     if any(signal.status == "breach" for signal in measured):
         return "breach"
     # An unchanged latency says nothing about the texts.

@@ -1,0 +1,159 @@
+"""Months of checks over a rolling window: few false alarms, and true ones in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from benchmarks.monitoring.many_looks import (
+    DAY,
+    HALF_YEAR,
+    Answers,
+    Measure,
+    Outcome,
+    checked,
+    delays,
+    episodes,
+    quiet,
+    step,
+)
+from monitoring.alarm_levels import AlarmLevels
+from monitoring.settings import MonitoringSettings
+from monitoring.verdict import Drift, Signal
+from stores.predictions.checks import Check
+
+HOUR = 3600.0
+SETTINGS = MonitoringSettings(monitoring_permutations=999)
+
+
+def normal(days: float, rng: np.random.Generator, shift: Callable[[float], float] = lambda _: 0.0) -> Measure:
+    """A standard normal figure of every window; windows have the share of it in common that they have of their time.
+
+    `shift`: time → its mean once a whole window has it.
+    """
+    hours = np.arange(round(days * 24))
+    values = np.cumsum(
+        rng.normal(size=len(hours)) / np.sqrt(24) + [shift(HOUR * hour) / 24 for hour in hours]
+    )
+    total = np.concatenate([[0.0], values])
+
+    def measure(since: float, until: float, levels: AlarmLevels, _: Sequence[Check]) -> Drift:
+        value = abs(total[round(until / HOUR)] - total[round(since / HOUR)])
+        p_value = 2 * float(norm.sf(value))
+        breach = p_value <= 0.01
+        evidence = "at_once" if p_value <= levels.at_once else "if_repeated" if breach else "none"
+        signal = Signal(
+            name="figure", title="", measure="", status="breach" if breach else "ok", value=value,
+            threshold=float(norm.isf(0.005)), floor=0.0, reference_texts=1, window_texts=1, words="",
+            evidence=evidence,
+        )  # fmt: skip
+        return Drift(status=signal.status, alpha=0.01, signals=[signal])
+
+    return measure
+
+
+def hourly(measure: Measure, days: float) -> list[Outcome]:
+    return list(checked(measure, first=DAY, last=days * DAY, every=HOUR, width=DAY, settings=SETTINGS))
+
+
+def test_half_a_year_of_hourly_checks_has_at_most_one_false_episode() -> None:
+    rng = np.random.default_rng(1)
+    outcomes = [hourly(normal(HALF_YEAR, rng), HALF_YEAR) for _ in range(10)]
+    breaches = [episodes([outcome.breach for outcome in run]) for run in outcomes]
+    alarms = [episodes([outcome.alarm for outcome in run]) for run in outcomes]
+    assert np.mean(alarms) <= 1
+    assert np.mean(breaches) > 10, "single checks promise nothing about half a year"
+
+
+def test_a_change_is_an_alarm_within_two_days() -> None:
+    rng = np.random.default_rng(2)
+    found = []
+    for size in (4.5, 9.0):
+        late = []
+        for _ in range(20):
+            change = normal(8, rng, lambda at, size=size: size if at >= 3 * DAY else 0.0)
+            late.append(delays(hourly(change, 8), 3 * DAY)[1] / HOUR)
+        found.append((float(np.median(late)), max(late)))
+    assert found[0][0] <= 24
+    assert found[0][1] <= 48
+    assert found[1][1] <= 20, "a large change before its window is full"
+
+
+REST = (0.55 / 3, 0.55 / 3, 0.55 / 3)
+
+
+def is_weekend(at: float) -> bool:
+    return int(at // DAY) % 7 >= 5
+
+
+def weekends(at: float) -> Sequence[float]:
+    """One class at 45 % on Saturdays and Sundays."""
+    return (0.45, *REST) if is_weekend(at) else quiet(at)
+
+
+def of_week(outcomes: Sequence[Outcome], week: int) -> list[Outcome]:
+    """Checks from Tuesday, when no window holds a part of the last weekend, to the next Tuesday."""
+    return [outcome for outcome in outcomes if 1 <= outcome.at / DAY - 7 * week < 8]
+
+
+def six_weeks(shares: Callable[[float], Sequence[float]], *, seed: int, days: float = 42) -> list[Outcome]:
+    """Checks every three hours of 200 answers a day."""
+    traffic = Answers(
+        reference=2674, window=200, shares=shares, days=days, width=DAY, settings=SETTINGS,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    outcomes = checked(
+        traffic.measure, first=DAY, last=days * DAY, every=3 * HOUR, width=DAY, settings=SETTINGS
+    )
+    return list(outcomes)
+
+
+def test_weekends_are_no_alarm_from_the_third_one() -> None:
+    for seed in range(2):
+        outcomes = six_weeks(weekends, seed=seed)
+        assert all(any(one.alarm for one in of_week(outcomes, week)) for week in (0, 1)), seed
+        assert not any(one.alarm for week in (2, 3, 4, 5) for one in of_week(outcomes, week)), seed
+
+
+def test_a_change_on_top_of_the_rhythm_is_found() -> None:
+    def changed(at: float) -> Sequence[float]:
+        # The weekend's class as always, another one that takes the place of the others.
+        return (0.45, 0.40, 0.075, 0.075) if is_weekend(at) and at >= 28 * DAY else weekends(at)
+
+    outcomes = six_weeks(changed, seed=3)
+    assert not any(one.alarm for week in (2, 3) for one in of_week(outcomes, week))
+    assert all(any(one.alarm for one in of_week(outcomes, week)) for week in (4, 5))
+
+
+def test_a_slow_drift_is_not_learned() -> None:
+    def drifting(at: float) -> Sequence[float]:
+        moved = max(0.0, at / DAY - 14) * 0.006
+        first, second, *others = weekends(at)
+        return (first, second + moved, *(share - moved / 2 for share in others))
+
+    outcomes = six_weeks(drifting, seed=4, days=49)
+    last = of_week(outcomes, 6)
+    assert len(last) > 40
+    assert all(one.alarm for one in last)
+
+
+def test_a_breach_that_lasts_never_becomes_usual() -> None:
+    outcomes = six_weeks(step(0.45, 14 * DAY), seed=5)
+    after = [one for one in outcomes if one.at >= 16 * DAY]
+    assert sum(one.alarm for one in after) >= 0.99 * len(after)
+
+
+def test_a_run_of_flags_is_one_episode() -> None:
+    assert episodes([False, True, True, False, True]) == 2
+    assert episodes([]) == 0
+    assert delays([], 0.0) == (np.inf, np.inf)
+
+
+@pytest.mark.parametrize(("at", "first"), [(0.0, 0.25), (5.0, 0.4)])
+def test_a_step_changes_one_share(at: float, first: float) -> None:
+    shares = step(0.4, 5.0)(at)
+    assert shares[0] == first
+    assert sum(shares) == pytest.approx(1)

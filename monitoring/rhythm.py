@@ -11,12 +11,13 @@ not learned:
   rhythm is; a slow drift moves all days alike;
 - the first such weeks of the version, not the last ones, so that the reference does not follow a drift.
 
-Windows within thresholds are never held against it: it takes breaches away and adds none.
+Where no rhythm is proven the breach stays, but an alarm at once must be one against both references. Windows within
+thresholds are never held against it: it takes breaches away and adds none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,9 @@ _LONGEST = 2 * 86400.0
 """Seconds: longer windows hold too much of a week to be compared with the rest of it."""
 _MIDDLE = 3 * 86400.0
 """Seconds in the middle of a week, which are compared with its ends: with more of it, the rest of a weekend joins."""
+_DIFFERENT = 0.1
+"""Level at which earlier windows differ from the middle of their weeks. Lenient, so that the edges of a weekend count:
+whether the window is like them is decided by a stricter test."""
 _EVIDENCE = ("none", "if_repeated", "at_once")
 
 Read = Callable[[float, float, int], list[LabelledPrediction]]
@@ -96,11 +100,12 @@ def judge_rhythm(
         if len(returned) >= WEEKS_NEEDED:
             joined.setdefault(returned, []).append(name)
     found: dict[str, Signal] = {}
+    rhythmic: set[str] = set()
     for returned, of_weeks in joined.items():
         usual = _Weeks(returned, window, reference, history.read, settings)
-        if rhythmic := usual.differing_from_middle(of_weeks, rng):
-            found |= {signal.name: signal for signal in usual.held_against(window, rhythmic, rng, levels)}
-    return _without_usual(drift, found)
+        rhythmic |= set(usual.differing_from_middle(of_weeks, rng))
+        found |= {signal.name: signal for signal in usual.held_against(window, of_weeks, rng, levels)}
+    return _without_usual(drift, found, rhythmic)
 
 
 def _weeks(window: Window, first: float | None) -> list[int]:
@@ -156,21 +161,22 @@ class _Weeks:
         self._others = _frame(others, reference, with_text=with_text)
 
     def differing_from_middle(self, names: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """The signals by which these windows differ from the middle of the weeks after them, each at alpha."""
-        if min(len(self._usual), len(self._others)) < self._settings.monitoring_min_texts:
+        """The signals by which these windows differ from the middle of the weeks after them."""
+        if len(self._others) < self._settings.monitoring_min_texts:
             return []
         redacted = [row for row in self._rows if row.redacted_at is not None]
         kept = [row for row in self._rows if row.redacted_at is None]
         count = len(self._rows)
         pooled = Window(self._begins[0], self._begins[-1], count, 0, count, kept, kept, [], redacted=redacted)
         drift, _ = measure_drift(self._others, pooled, self._settings, rng, only=names)
-        alpha = self._settings.monitoring_alpha
-        return [s.name for s in drift.signals if s.p_value is not None and s.p_value <= alpha]
+        return [s.name for s in drift.signals if s.p_value is not None and s.p_value <= _DIFFERENT]
 
     def held_against(
         self, window: Window, names: Sequence[str], rng: np.random.Generator, levels: AlarmLevels
     ) -> list[Signal]:
         """The signals of the window with these windows as their reference, as far as they can be judged."""
+        if len(self._usual) < self._settings.monitoring_min_texts:
+            return []
         drift, _ = measure_drift(self._usual, window, self._settings, rng, levels=levels, only=names)
         return [
             signal.model_copy(update={"usual": self._described(signal)})
@@ -214,15 +220,21 @@ def _frame(rows: Sequence[LabelledPrediction], reference: pd.DataFrame, *, with_
     return pd.DataFrame(columns)
 
 
-def _without_usual(drift: Drift, found: Mapping[str, Signal]) -> Drift:
-    """`drift` where signals are in breach only if they are against both references."""
+def _without_usual(drift: Drift, found: Mapping[str, Signal], rhythmic: Collection[str]) -> Drift:
+    """`drift` where rhythmic signals are in breach only if they are against both references.
+
+    The edges of a weekend are too short to prove a rhythm. So a signal for which none is proven keeps its breach, and
+    is an alarm at once only if it would be one against both references.
+    """
     signals = []
     for signal in drift.signals:
         held = found.get(signal.name)
         if held is not None:
-            evidence = min(signal.evidence or "none", held.evidence or "none", key=_EVIDENCE.index)
-            changed = {"status": held.status, "usual": held.usual, "evidence": evidence}
-            signal = signal.model_copy(update=changed)
+            evidence, usual = held.evidence or "none", {"status": held.status, "usual": held.usual}
+            if signal.name not in rhythmic:
+                evidence, usual = max(evidence, "if_repeated", key=_EVIDENCE.index), {}
+            evidence = min(signal.evidence or "none", evidence, key=_EVIDENCE.index)
+            signal = signal.model_copy(update={"evidence": evidence, **usual})
         signals.append(signal)
     part = drift.changed_part
     if part is not None and not any(s.name == "new_matter" and s.status == "breach" for s in signals):

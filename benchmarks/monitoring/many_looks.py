@@ -140,6 +140,26 @@ def step(share: float, at: float) -> Callable[[float], Sequence[float]]:
     return lambda now: quiet(now) if now < at else (share, *[(1 - share) / 3] * 3)
 
 
+def is_weekend(at: float) -> bool:
+    """Whether it is the sixth or the seventh day of a week."""
+    return int(at // DAY) % 7 >= 5
+
+
+def weekends(at: float) -> Sequence[float]:
+    """The first class has 45 % on weekends."""
+    return (0.45, *[0.55 / 3] * 3) if is_weekend(at) else quiet(at)
+
+
+def changed_weekends(at: float) -> Sequence[float]:
+    """The same, and from the fifth weekend on the second class has 40 % there, too."""
+    return (0.45, 0.40, 0.075, 0.075) if is_weekend(at) and at >= 28 * DAY else weekends(at)
+
+
+def of_week(outcomes: Sequence[Outcome], week: int) -> list[Outcome]:
+    """Checks from the first window that holds nothing of the weekend before."""
+    return [outcome for outcome in outcomes if 1 <= outcome.at / DAY - 7 * week < 8]
+
+
 def delays(outcomes: Sequence[Outcome], changed: float) -> tuple[float, float]:
     """Seconds from a change to the first breach and to the first alarm; infinite where there is none."""
     after = [outcome for outcome in outcomes if outcome.at > changed]
@@ -156,9 +176,17 @@ def delays(outcomes: Sequence[Outcome], changed: float) -> tuple[float, float]:
 @click.option("--half-years", default=20, show_default=True, help="Times 182 days of unchanged traffic.")
 @click.option("--changes", default="0.60,0.40,0.33", show_default=True, help="Shares that 25 % change to.")
 @click.option("--trials", default=40, show_default=True, help="Changes of each size.")
+@click.option("--weeks", default=20, show_default=True, help="Times six weeks with other weekends.")
 @click.option("--seed", default=1, show_default=True)
 def main(
-    reference: int, windows: str, every: float, half_years: int, changes: str, trials: int, seed: int
+    reference: int,
+    windows: str,
+    every: float,
+    half_years: int,
+    changes: str,
+    trials: int,
+    weeks: int,
+    seed: int,
 ) -> None:
     """Measure false episodes of quiet traffic, and delays of true alarms."""
     settings = MonitoringSettings(monitoring_permutations=1999)
@@ -198,6 +226,17 @@ def main(
                 within = " ".join(f"{(hours <= limit).mean():.0%}/{limit}h" for limit in (24, 48, 120))
                 texts.append(f"{name} median {np.median(hours):.1f} h ({within})")
             print(f"  {window} a day, 25 % -> {share:.0%}: {'; '.join(texts)}", flush=True)
+        for name, shares in (("weekends", weekends), ("changed weekends", changed_weekends)):
+            alarmed = [
+                [any(outcome.alarm for outcome in of_week(outcomes, week)) for week in range(6)]
+                for outcomes in (run(window, shares, 7 * 6 + 1) for _ in range(weeks))
+            ]
+            if alarmed:
+                counts = " ".join(map(str, np.sum(alarmed, axis=0)))
+                print(
+                    f"  {window} a day, {name}: weeks with an alarm, of {weeks}, by week: {counts}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

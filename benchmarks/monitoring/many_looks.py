@@ -12,6 +12,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import click
 import numpy as np
@@ -23,7 +24,7 @@ from monitoring.drift.compute import measure_drift
 from monitoring.publishing import signals_of
 from monitoring.rhythm import History, judge_rhythm
 from monitoring.settings import MonitoringSettings
-from monitoring.verdict import Drift
+from monitoring.verdict import Drift, Signal
 from monitoring.window import Window
 from stores.predictions import LabelledPrediction
 from stores.predictions.checks import Check
@@ -68,6 +69,43 @@ def checked(
 def episodes(flags: Sequence[bool]) -> int:
     """How often a run of flags begins."""
     return sum(now and not before for before, now in zip([False, *flags], flags, strict=False))
+
+
+def normal(
+    days: float,
+    rng: np.random.Generator,
+    shift: Callable[[float], float] = lambda _: 0.0,
+    *,
+    every: float = 3600.0,
+    width: float = DAY,
+) -> Measure:
+    """A standard normal figure of every window; two windows correlate by the share of their time in common.
+
+    Args:
+        days: how long it lasts.
+        rng: of the figures.
+        shift: seconds from the beginning → its mean once a whole window has it.
+        every: seconds that have one draw.
+        width: of a window, in seconds.
+    """
+    moments = every * np.arange(round(days * DAY / every))
+    share = every / width
+    draws = rng.normal(size=len(moments)) * np.sqrt(share) + [shift(at) * share for at in moments]
+    total = np.concatenate([[0.0], np.cumsum(draws)])
+
+    def measure(since: float, until: float, levels: AlarmLevels, _: Sequence[Check]) -> Drift:
+        value = abs(float(total[round(until / every)] - total[round(since / every)]))
+        p_value = 2 * NormalDist().cdf(-value)
+        breach = p_value <= 0.01
+        evidence = "at_once" if p_value <= levels.at_once else "if_repeated" if breach else "none"
+        signal = Signal(
+            name="figure", title="", measure="", status="breach" if breach else "ok", value=value,
+            threshold=NormalDist().inv_cdf(0.995), floor=0.0, reference_texts=1, window_texts=1, words="",
+            evidence=evidence,
+        )  # fmt: skip
+        return Drift(status="breach" if breach else "ok", alpha=0.01, signals=[signal])
+
+    return measure
 
 
 class Answers:
@@ -177,6 +215,7 @@ def delays(outcomes: Sequence[Outcome], changed: float) -> tuple[float, float]:
 @click.option("--changes", default="0.60,0.40,0.33", show_default=True, help="Shares that 25 % change to.")
 @click.option("--trials", default=40, show_default=True, help="Changes of each size.")
 @click.option("--weeks", default=20, show_default=True, help="Times six weeks with other weekends.")
+@click.option("--normal", "normals", default=20, show_default=True, help="Times 182 days of a normal figure.")
 @click.option("--seed", default=1, show_default=True)
 def main(
     reference: int,
@@ -186,6 +225,7 @@ def main(
     changes: str,
     trials: int,
     weeks: int,
+    normals: int,
     seed: int,
 ) -> None:
     """Measure false episodes of quiet traffic, and delays of true alarms."""
@@ -206,7 +246,21 @@ def main(
             checked(traffic.measure, first=DAY, last=days * DAY, every=every, width=DAY, settings=settings)
         )
 
-    for window in map(int, windows.split(",")):
+    counted = []
+    for _ in range(normals):
+        measure = normal(HALF_YEAR, rng, every=every)
+        outcomes = list(
+            checked(measure, first=DAY, last=HALF_YEAR * DAY, every=every, width=DAY, settings=settings)
+        )
+        counted.append([episodes([o.breach for o in outcomes]), episodes([o.alarm for o in outcomes])])
+    if counted:
+        breaches, alarms = np.mean(counted, axis=0)
+        print(
+            f"normal figure, every {every:.0f} s, {normals} half-years: episodes of breaches {breaches:.1f}, "
+            f"of alarms {alarms:.2f}",
+            flush=True,
+        )
+    for window in map(int, filter(None, windows.split(","))):
         counts = []
         for _ in range(half_years):
             outcomes = run(window, quiet, HALF_YEAR)

@@ -124,8 +124,8 @@ def _returned(name: str, window: Window, back: int, checks: Sequence[Check]) -> 
         if first <= check.since and check.until <= last and name in check.signals
     ]
     judged = [signal for signal in found if signal["status"] in ("ok", "breach")]
-    within = sum(signal["status"] == "ok" and not signal.get("usual") for signal in judged)
-    return 2 * within > len(judged)
+    within = [signal for signal in judged if signal["status"] == "ok" and not signal.get("usual")]
+    return 2 * len(within) > len(judged)
 
 
 class _Weeks:

@@ -286,9 +286,9 @@ def main(
                 for outcomes in (run(window, shares, 7 * 6 + 1) for _ in range(weeks))
             ]
             if alarmed:
-                counts = " ".join(map(str, np.sum(alarmed, axis=0)))
+                by_week = " ".join(map(str, np.sum(alarmed, axis=0)))
                 print(
-                    f"  {window} a day, {name}: weeks with an alarm, of {weeks}, by week: {counts}",
+                    f"  {window} a day, {name}: weeks with an alarm, of {weeks}, by week: {by_week}",
                     flush=True,
                 )
 

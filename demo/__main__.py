@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from demo.client import classify, send, version_after
+from demo.client import classify, send, served_model, version_after
 from demo.processes import StepFailed, run, service
 from demo.retraining import retraining_settings
 from demo.traffic import Labelled, drifted, read_texts
@@ -50,11 +50,11 @@ def main(experiment: str, overrides: tuple[str, ...]) -> None:
     private_umask()
     folder = VarSettings().folder("demo", datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     try:
-        watched, model, answer = _circle(folder, experiment, overrides)
+        watched, card, answer = _circle(folder, experiment, overrides)
     except StepFailed as error:
         console.print(f"[bold red]The demo stopped:[/] {error}")
         sys.exit(1)
-    _summary(watched, model, answer, seconds=time.monotonic() - started)
+    _summary(watched, card, answer, seconds=time.monotonic() - started)
     unexpected = [item for item, status in zip(watched, (0, 1, 0), strict=False) if item.status != status]
     for item in unexpected:
         console.print(f"[bold red]Unexpected:[/] monitoring was {_OUTCOMES[item.status]} on {item.name}.")
@@ -84,6 +84,8 @@ def _circle(
         curl = f'curl -s {address}/classify --json \'{{"text": "{HEADLINE}"}}\''
         console.print(curl, highlight=False, soft_wrap=True)  # whole, to be copied
         console.print_json(data={"model": model, "predictions": [answer]})
+        card = served_model(address)
+        console.print(_figures(card))
 
         console.rule("[bold]3  Watch it: news as it was trained for")
         watched = [_watch(address, normal, "normal traffic", model["version"], environment, folder)]
@@ -104,12 +106,26 @@ def _circle(
             console.print(
                 f"Version {version} still answers (why stands above), so there is nothing to compare or to undo."
             )
-            return watched, model, answer
+            return watched, card, answer
         console.print(f"The service has swapped to version {version} by itself.")
         watched.append(_watch(address, changed[cut:], "drifted traffic, later", version, environment, folder))
     console.rule("[bold]6  Undo it, for the typing errors were made up")
     run(["-m", "training", "rollback"], environment)
-    return watched, model, answer
+    return watched, card, answer
+
+
+def _figures(card: dict[str, Any]) -> str:
+    """Quality, speed and, of a cascade, the share answered early, of the model that `/model` describes."""
+    metrics = card["metrics"]
+    said = (
+        f"{card['candidate']}: macro-F1 [bold]{metrics['test_macro_f1']:.3f}[/] "
+        f"({metrics['test_macro_f1_low']:.3f} to {metrics['test_macro_f1_high']:.3f}) on the test part, "
+        f"[bold]{metrics['texts_per_second']:,.0f}[/] texts a second in batches in one process"
+    )
+    if card["cascade"]:
+        early = " and ".join(card["cascade"]["stages"][:-1])
+        said += f"; {early} answers [bold]{metrics['test_share_early']:.0%}[/] of the texts without the last stage"
+    return said + "."
 
 
 def _watch(
@@ -142,13 +158,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-def _summary(
-    watched: list[Watched], model: dict[str, Any], answer: dict[str, Any], *, seconds: float
-) -> None:
+def _summary(watched: list[Watched], card: dict[str, Any], answer: dict[str, Any], *, seconds: float) -> None:
     console.rule("[bold]What happened")
     console.print(
-        f"The champion, [bold]{model['name']} version {model['version']}[/], was trained, registered and served. "
-        f"It takes the headline above for [bold]{answer['label']}[/] ({answer['score']:.0%})."
+        f"The champion, [bold]{card['name']} version {card['version']}[/], was trained, registered and served. "
+        f"It takes the headline above for [bold]{answer['label']}[/] ({answer['score']:.0%}).\n{_figures(card)}"
     )
     table = Table(title="The champion, watched")
     for heading in ("traffic", "version", "articles", "accuracy", "monitoring", "why"):

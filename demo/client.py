@@ -45,12 +45,14 @@ def send(address: str, traffic: Sequence[Labelled], *, label_every: int, title: 
 def version_after(address: str, before: str) -> str:
     """The version that is served once the service had the time to follow a promotion; `before` where there was none."""
     deadline = time.monotonic() + _SWAP_SECONDS
-    while (version := _version(address)) == before and time.monotonic() < deadline:
+    while (version := str(served_model(address)["version"])) == before and time.monotonic() < deadline:
         time.sleep(0.5)
     return version
 
 
-def _version(address: str) -> str:
+def served_model(address: str) -> dict[str, Any]:
+    """The service's description of the model that it serves."""
     response = httpx.get(f"{address}/model", timeout=10)
     response.raise_for_status()
-    return str(response.json()["version"])
+    card: dict[str, Any] = response.json()
+    return card

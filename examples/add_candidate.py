@@ -51,5 +51,10 @@ if __name__ == "__main__":
     )
     from training.pipeline.run import run_experiment
 
-    overrides = ["candidates.minilm=null", "candidates.minilm_3=null", "candidates.tfidf_catboost=null"]
+    overrides = [
+        "candidates.cascade=null",
+        "candidates.static_linear=null",
+        "candidates.minilm_3=null",
+        "candidates.tfidf_catboost=null",
+    ]
     run_experiment(load_experiment("quickstart", [*overrides, "candidates.bayes={kind: naive_bayes}"]))

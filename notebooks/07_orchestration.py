@@ -39,7 +39,8 @@ from rich.console import Console
 from training.experiment.loader import load_experiment
 
 fewer = [
-    "candidates.minilm=null",
+    "candidates.cascade=null",
+    "candidates.static_linear=null",
     "candidates.tfidf_catboost=null",
     "candidates.minilm_3.layers=2",
     "candidates.minilm_3.int8=null",

@@ -6,19 +6,14 @@ Aliases: `champion` is served, `challenger` is shadowed, `previous` is the one-s
 from __future__ import annotations
 
 import logging
-import os
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from stores.alias_changes import (
     CHALLENGER,
@@ -30,6 +25,7 @@ from stores.alias_changes import (
     accepted_labels,
 )
 from stores.errors import ChampionChanged, ModelNotRegistered, NotABundle, RegistryUnavailable
+from stores.mlflow_client import NOT_FOUND, MlflowConnection, is_file, lock_of, translated
 from stores.model_cache import ModelCache, RegisteredModel
 from stores.names import tag_value
 from stores.promotion import LABELS_DIGEST, PromotionChange, labels_digest, labels_in
@@ -37,11 +33,8 @@ from stores.settings import TrackingSettings
 from stores.telemetry import turn_telemetry_off
 
 turn_telemetry_off()
-# By default MLflow asks a dead server for four minutes before it says so.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
 
-import mlflow  # noqa: E402  after the switches
-from mlflow import MlflowClient  # noqa: E402
+import mlflow  # noqa: E402  after the switch
 from mlflow.entities.model_registry import ModelVersion  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 
@@ -58,13 +51,8 @@ __all__ = [
 BUNDLE_ARTIFACT = "bundle"
 REGISTRATION = "registration"
 """Tag of a version: what it was registered for, so that a run that was killed finds the version it had registered."""
-EXPERIMENT_KIND = "mlflow.experimentKind"
-"""Tag by which MLflow's pages tell model training from the development of applications on language models."""
 logger = logging.getLogger(__name__)
 _MODEL_CODE = Path(__file__).with_name("bundle_model.py")
-_CREDENTIALS = re.compile(r"://[^/\s]*@")
-_ADDRESS_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
-_NOT_FOUND = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +73,7 @@ _TRIES = 5
 """How often a promotion over any champion is tried while others promote, too."""
 
 
-class ModelRegistry:
+class ModelRegistry(MlflowConnection):
     """The registry and the local cache.
 
     Usage::
@@ -102,101 +90,9 @@ class ModelRegistry:
     """
 
     def __init__(self, settings: TrackingSettings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.cache = ModelCache(settings)
         self.name = self.cache.name
-        self._client: MlflowClient | None = None
-
-    # -- the connection -------------------------------------------------------------------------------------------
-
-    @property
-    def client(self) -> MlflowClient:
-        """MLflow's own client, connected and with its database ready."""
-        if self._client is None:
-            uri = self.settings.tracking_uri
-            os.environ.update(self.settings.credentials)  # MLflow's client reads them nowhere else
-            with _translated(uri):
-                if _is_file(uri):
-                    # A new database is broken for good when two processes create it at once.
-                    with FileLock(_lock_of(uri)):
-                        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-                        client.search_experiments(max_results=1)
-                else:
-                    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            self._client = client
-            self._point_fluent_api()
-        return self._client
-
-    def _point_fluent_api(self) -> None:
-        """Point MLflow's functions, which log_model and the HF Trainer use, at this registry.
-
-        They keep one address for the whole process, and write it into the environment, where it would overrule the
-        settings of the next reader: it is reset there.
-        """
-        assert self.client  # connects, and makes a new database safely
-        uri = self.settings.tracking_uri
-        before = {name: os.environ.get(name) for name in _ADDRESS_VARIABLES}
-        mlflow.set_tracking_uri(uri)
-        mlflow.set_registry_uri(uri)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-    def experiment_id(self, name: str) -> str:
-        """Id of the experiment called `name`, made if it is missing; on SQLite its artifacts go under `var_dir`."""
-        with _translated(self.settings.tracking_uri):
-            experiment = self.client.get_experiment_by_name(name)
-            if experiment is not None:
-                return str(experiment.experiment_id)
-            location = None
-            if _is_file(self.settings.tracking_uri):
-                location = self.settings.folder("artifacts").as_uri()
-            try:
-                return str(
-                    self.client.create_experiment(
-                        name, artifact_location=location, tags={EXPERIMENT_KIND: "custom_model_development"}
-                    )
-                )
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                experiment = self.client.get_experiment_by_name(name)  # another process was faster
-                if experiment is None:
-                    raise
-                return str(experiment.experiment_id)
-
-    def experiments_with_runs(self) -> list[tuple[str, str]]:
-        """Name and id of every experiment that has runs, the one with the newest run first."""
-        with _translated(self.settings.tracking_uri):
-            begun: list[tuple[int, str, str]] = []
-            token = None
-            while token != "":
-                page = self.client.search_experiments(page_token=token)
-                for found in page:
-                    newest = self.client.search_runs(
-                        [found.experiment_id], order_by=["attributes.start_time DESC"], max_results=1
-                    )
-                    if newest:
-                        begun.append((newest[0].info.start_time, found.name, str(found.experiment_id)))
-                token = page.token or ""
-        return [(name, id_) for _, name, id_ in sorted(begun, reverse=True)]
-
-    @contextmanager
-    def run(self, experiment: str, name: str, *, nested: bool = False) -> Iterator[mlflow.ActiveRun]:
-        """An active MLflow run in `experiment`; a failure inside marks it FAILED.
-
-        Raises:
-            RegistryUnavailable: MLflow fails, now or at anything that is logged inside.
-        """
-        experiment_id = self.experiment_id(experiment)
-        self._point_fluent_api()
-        try:
-            with mlflow.start_run(experiment_id=experiment_id, run_name=name, nested=nested) as run:
-                yield run
-        except MlflowException as error:
-            uri, reason = map(_without_passwords, (self.settings.tracking_uri, str(error.message)))
-            raise RegistryUnavailable(f"MLflow at {uri} failed: {reason}") from error
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -213,7 +109,7 @@ class ModelRegistry:
         from classifier.reference import PROBABILITY_PREFIX
         from classifier.runtime import runtime_of
 
-        self._point_fluent_api()
+        self.point_fluent_api()
         description = Description.read(folder)
         outputs = [ColSpec(DataType.string, "label"), ColSpec(DataType.float, "score")]
         outputs += [ColSpec(DataType.float, PROBABILITY_PREFIX + label) for label in description.labels]
@@ -226,7 +122,7 @@ class ModelRegistry:
         needed = dict.fromkeys(["numpy", "onnxruntime", "tokenizers", *packages])
         requirements = [f"{name}=={versions[name]}" for name in needed if name in versions]
         requirements += [f"mlflow=={mlflow.__version__}", f"pandas=={pd.__version__}", "pydantic"]
-        with _translated(self.settings.tracking_uri), tempfile.TemporaryDirectory() as staging:
+        with translated(self.settings.tracking_uri), tempfile.TemporaryDirectory() as staging:
             # MLflow names the artifact after the folder; readers look for BUNDLE_ARTIFACT.
             bundle = shutil.copytree(folder, Path(staging) / BUNDLE_ARTIFACT)
             logged = mlflow.pyfunc.log_model(
@@ -247,8 +143,8 @@ class ModelRegistry:
 
         `registration` is kept as a tag in the same write: `registered_for` finds the version by it.
         """
-        self._point_fluent_api()
-        with _translated(self.settings.tracking_uri):
+        self.point_fluent_api()
+        with translated(self.settings.tracking_uri):
             kept = {key: tag_value(value) for key, value in (tags or {}).items()}
             if registration is not None:
                 kept[REGISTRATION] = registration
@@ -257,7 +153,7 @@ class ModelRegistry:
 
     def registered_for(self, registration: str) -> RegisteredModel | None:
         """The version that `register` was given `registration` for; None where there is none."""
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             found = self.client.search_model_versions(
                 f'name = "{self.name}" and tags.{REGISTRATION} = "{registration}"', max_results=10
             )
@@ -266,7 +162,7 @@ class ModelRegistry:
 
     def tag(self, version: str, tags: Mapping[str, str]) -> None:
         """Add tags to a version."""
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             for key, value in tags.items():
                 self.client.set_model_version_tag(self.name, version, key, tag_value(value))
 
@@ -302,7 +198,7 @@ class ModelRegistry:
                 against = expected
             accepted = self._labels_to_accept(promoted, found, accept_labels)
             try:
-                with _translated(self.settings.tracking_uri):
+                with translated(self.settings.tracking_uri):
                     self._changed(self._alias_changes().promote(version, expected=against, accepted=accepted))
                 break
             except ChampionChanged:
@@ -313,7 +209,7 @@ class ModelRegistry:
     def challenge(self, version: str) -> RegisteredModel:
         """Make `version` the challenger."""
         challenger = self.by_version(version)
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             self._changed(self._alias_changes().challenge(version))
         return challenger
 
@@ -335,7 +231,7 @@ class ModelRegistry:
                 "back to: `python -m training promote VERSION` makes another version champion"
             )
         accepted = self.digest_of(previous)
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             changes = self._alias_changes()
             self._changed(changes.roll_back(previous.version, expected=champion, accepted=accepted))
         return previous
@@ -344,12 +240,12 @@ class ModelRegistry:
         """Complete or undo a promotion that was interrupted; returns what was done, in sentences."""
         if INTENT not in self._registered_model().tags:
             return []
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             return self._changed(self._alias_changes().repair())
 
     def _alias_changes(self) -> AliasChanges:
         uri = self.settings.tracking_uri
-        return AliasChanges(self.client, self.name, _lock_of(uri, "aliases") if _is_file(uri) else None)
+        return AliasChanges(self.client, self.name, lock_of(uri, "aliases") if is_file(uri) else None)
 
     def _changed(self, repaired: list[str]) -> list[str]:
         for sentence in repaired:
@@ -415,11 +311,11 @@ class ModelRegistry:
         return PromotionChange(promoted, champion, *labels)
 
     def _registered_model(self) -> _Registration:
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             try:
                 model = self.client.get_registered_model(self.name)
             except MlflowException as error:
-                if error.error_code in _NOT_FOUND:
+                if error.error_code in NOT_FOUND:
                     return _Registration({}, {})
                 raise
             return _Registration(
@@ -429,7 +325,7 @@ class ModelRegistry:
 
     def by_version(self, version: str) -> RegisteredModel:
         """The version called `version`."""
-        with _translated(self.settings.tracking_uri, missing=f"model {self.name!r} has no version {version}"):
+        with translated(self.settings.tracking_uri, missing=f"model {self.name!r} has no version {version}"):
             return _registered(self.client.get_model_version(self.name, version))
 
     def by_alias(self, alias: str | None = None) -> RegisteredModel:
@@ -441,7 +337,7 @@ class ModelRegistry:
             else "train one with `python -m training run`"
         )
         missing = f"model {self.name!r} has no {alias!r}: {remedy}"
-        with _translated(self.settings.tracking_uri, missing=missing):
+        with translated(self.settings.tracking_uri, missing=missing):
             return _registered(self.client.get_model_version_by_alias(self.name, alias), alias)
 
     def by_run(self, run_id: str, path: str) -> RegisteredModel:
@@ -451,7 +347,7 @@ class ModelRegistry:
             ModelNotRegistered: there is no such run, or it logged no model of that name.
         """
         missing = f"there is no model at runs:/{run_id}/{path}"
-        with _translated(self.settings.tracking_uri, missing=missing):
+        with translated(self.settings.tracking_uri, missing=missing):
             run = self.client.get_run(run_id)
             outputs = run.outputs.model_outputs if run.outputs else []
             for output in outputs:
@@ -474,7 +370,7 @@ class ModelRegistry:
 
     def versions(self) -> list[RegisteredModel]:
         """Every version, newest first; empty when the model is not registered yet."""
-        with _translated(self.settings.tracking_uri):
+        with translated(self.settings.tracking_uri):
             # In double quotes, which no name has: in single ones `bob's tickets` would end at the apostrophe.
             found = self.client.search_model_versions(f'name = "{self.name}"', max_results=1000)
         return sorted((_registered(version) for version in found), key=lambda v: int(v.version), reverse=True)
@@ -490,14 +386,14 @@ class ModelRegistry:
         folder = self.cache.folder(model)
         if folder.is_dir():
             return folder
-        self._point_fluent_api()
+        self.point_fluent_api()
         root = self.cache.root
         with FileLock(root / "download.lock"):
             if folder.is_dir():  # another process was faster
                 return folder
             parts = Path(tempfile.mkdtemp(prefix="download-", dir=root))
             try:
-                with _translated(self.settings.tracking_uri):
+                with translated(self.settings.tracking_uri):
                     address = self._artifacts_of(model)
                     self._check_is_bundle(model, address)
                     downloaded = mlflow.artifacts.download_artifacts(
@@ -551,38 +447,6 @@ def _registered(version: ModelVersion, alias: str | None = None) -> RegisteredMo
         tags={str(key): str(value) for key, value in (version.tags or {}).items()},
         created_at=(version.creation_timestamp or 0) / 1000,
     )
-
-
-@contextmanager
-def _translated(uri: str, *, missing: str | None = None) -> Iterator[None]:
-    """Map MLflow's errors to this room's."""
-    try:
-        yield
-    except MlflowException as error:
-        if missing and error.error_code in _NOT_FOUND:
-            raise ModelNotRegistered(missing) from None
-        reason = _without_passwords(str(error.message))
-        raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} failed: {reason}") from None
-    except (OSError, SQLAlchemyError) as error:  # MLflow lets some errors of its database through
-        reason = _without_passwords(str(getattr(error, "orig", None) or error))
-        raise RegistryUnavailable(f"MLflow at {_without_passwords(uri)} does not answer: {reason}") from None
-
-
-def _without_passwords(message: str) -> str:
-    """`message` with the credentials of every address in it left out; MLflow repeats addresses in its errors."""
-    return _CREDENTIALS.sub("://", message)
-
-
-def _is_file(uri: str) -> bool:
-    """Whether a registry is an SQLite database of this machine."""
-    return uri.startswith("sqlite:")
-
-
-def _lock_of(uri: str, what: str = "") -> Path:
-    """The lock file beside an SQLite database: the same for every process that opens it."""
-    database = Path(make_url(uri).database or "mlflow.db").absolute()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    return database.with_name(database.name + (f".{what}" if what else "") + ".lock")
 
 
 def tags_of(values: Mapping[str, Any]) -> dict[str, str]:

@@ -50,7 +50,8 @@ print(json.dumps({
 def test_a_kind_of_the_example_is_trained_and_registered(tmp_path: Path) -> None:
     overrides = [
         "data.limit=150",
-        "candidates.minilm=null",
+        "candidates.cascade=null",
+        "candidates.static_linear=null",
         "candidates.minilm_3=null",
         "candidates.tfidf_catboost=null",
         "candidates.bayes={kind: naive_bayes, alpha: 0.5}",

@@ -107,6 +107,53 @@ def test_the_check_sees_what_it_should() -> None:
     assert through("classifier", {"pandas"}), "imported for its types in classifier/reference.py"
 
 
+LAYERS = (
+    {"training", "training/regularizers"},
+    {"training/data"},
+    {
+        "training/cascade",
+        "training/distillation",
+        "training/evaluation",
+        "training/experiment",
+        "training/export",
+        "training/finetuning",
+        "training/gate",
+        "training/models",
+        "training/models/kinds",
+        "training/pipeline",
+        "training/reporting",
+        "training/search",
+        "training/semi_supervised",
+    },
+    {"training/proposal", "training/seed_comparison"},
+    {"training/commands"},
+)
+"""Folders of training, the lowest first: each imports from its layer and those below."""
+
+
+def modules_of(room: str) -> dict[str, Path]:
+    """Full name → file of every module of a room."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sources(room)
+    }
+
+
+def test_the_folders_of_training_are_layers() -> None:
+    modules = modules_of("training")
+    layer = {folder: number for number, folders in enumerate(LAYERS) for folder in folders}
+    folder_of = {name: path.parent.relative_to(ROOT).as_posix() for name, path in modules.items()}
+    assert set(folder_of.values()) == set(layer)
+    upward = [
+        f"{name} imports {target}"
+        for name, path in modules.items()
+        if name != "training.__main__"
+        for _, target in imports(path)
+        if target in modules and layer[folder_of[target]] > layer[folder_of[name]]
+    ]
+    assert upward == []
+
+
 HEAVY = ("torch", "transformers", "pandas", "evidently", "datasets", "matplotlib", "sklearn")
 
 
@@ -188,10 +235,11 @@ def test_the_client_needs_httpx_and_pydantic_only() -> None:
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.split()
     )
+    packages_of = packages_distributions()  # reads the metadata of every installed package
     packages = {
         name
         for module in loaded - set(sys.stdlib_module_names) - {"service"}
-        for name in packages_distributions().get(module, ())
+        for name in packages_of.get(module, ())
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["client"]

@@ -12,7 +12,7 @@ from benchmarks.training.texts import BenchmarkTexts
 from training.models.config import NetworkConfig
 from training.reporting.plots import BLUE, GREY, ORANGE
 from training.reporting.run_report import write_json
-from training.reporting.style import LiteralFigure
+from training.style import LiteralFigure
 
 _WAYS = {
     "plain": 'Trainer, `padding="max_length"`, default optimiser',

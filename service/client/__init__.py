@@ -13,11 +13,11 @@ Usage::
         answer = await client.classify(ten_thousand_texts)     # cut into requests, a few at a time
 """
 
+from service.answers import FeedbackAnswer, ModelCard, ModelName, Prediction, Score
 from service.client.asynchronous import AsyncClient
 from service.client.calls import Answers, Patience
 from service.client.errors import ClientError, Refused, Unreachable
 from service.client.synchronous import Client
-from service.schemas import FeedbackAnswer, ModelCard, ModelName, Prediction, Score
 
 __all__ = [
     "Answers",

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from service.answers import ClassifyAnswer, FeedbackAnswer, ModelCard
 from service.client import calls
 from service.client.calls import (
     MAX_BYTES,
@@ -23,7 +24,6 @@ from service.client.calls import (
     pieces,
 )
 from service.client.errors import Unreachable
-from service.schemas import ClassifyAnswer, FeedbackAnswer, ModelCard
 
 
 class AsyncClient:

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import httpx
 from pydantic import ValidationError
 
+from service.answers import ClassifyAnswer, ModelName, Prediction
 from service.client.errors import Refused
-from service.schemas import ClassifyAnswer, ModelName, Prediction
 
 _TEXT_FIELD = re.compile(r"text\[(\d+)\]")
 

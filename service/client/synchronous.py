@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import httpx
 
+from service.answers import FeedbackAnswer, ModelCard
 from service.client import calls
 from service.client.calls import (
     MAX_BYTES,
@@ -22,7 +23,6 @@ from service.client.calls import (
     pieces,
 )
 from service.client.errors import Unreachable
-from service.schemas import FeedbackAnswer, ModelCard
 
 
 class Client:

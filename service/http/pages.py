@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.schemas import ClassifyAnswer, ClassifyRequest, FeedbackAnswer, FeedbackRequest
+from service.answers import ClassifyAnswer, FeedbackAnswer
+from service.requests import ClassifyRequest, FeedbackRequest
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -21,7 +21,7 @@ from service.http.pages import Handler, pages
 from service.http.request_body import DEADLINE_HEADER, BodyReader
 from service.http.statuses import json_bytes, json_response
 from service.inference.jobs import Answer, ClassifyResult, ServedModel, Stages
-from service.schemas import ClassifyRequest, FeedbackRequest
+from service.requests import ClassifyRequest, FeedbackRequest
 from stores.sources import API, PATTERN, is_source
 
 Table = dict[str, dict[str, Handler]]
@@ -66,7 +66,9 @@ class Routes:
         deadline = time.monotonic() + _allowed_seconds(request, self._engine.settings.request_timeout)
         state = request.state
         source = state.source = source_of(request)
-        content = await self._bodies.read(request, ClassifyRequest, deadline)
+        content = await self._bodies.read(
+            request, ClassifyRequest, deadline, admit=self._engine.refuse_lists_when_full
+        )
         texts = state.texts = len(content.texts)
         key: Key = state.key
         key.take_texts(texts)

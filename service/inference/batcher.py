@@ -24,6 +24,8 @@ _SMOOTHING = 0.2
 _FIRST_GUESS = 50.0
 """Texts a second, until a batch has been measured."""
 _LONGEST_RETRY = 60.0
+_ALMOST_FULL = 0.02
+"""Free share of the queue below which lists are refused before they are parsed."""
 
 
 class IdleTask(Protocol):
@@ -160,15 +162,13 @@ class Batcher:
         """
         with self._changed:
             self._refuse_when_closed()
-            queued = len(self._queue) + self._reserved
-            if queued + texts > self._capacity:
-                too_many = queued + texts - self._capacity
-                raise QueueFull(
-                    f"{queued} texts are waiting already and at most {self._capacity} may: try again later, "
-                    "or with fewer texts",
-                    retry_after=min(_LONGEST_RETRY, max(1.0, too_many / self._rate)),
-                )
+            self._refuse_above(self._capacity - texts)
             self._reserved += texts
+
+    def refuse_when_almost_full(self) -> None:
+        """Raise QueueFull if less than 2 % of the queue, or room for one text, is left."""
+        with self._changed:
+            self._refuse_above(self._capacity - max(1, round(_ALMOST_FULL * self._capacity)))
 
     def release(self, texts: int) -> None:
         """Release reserved room of a request that did not become a job."""
@@ -199,6 +199,11 @@ class Batcher:
         return len(self._queue)
 
     @property
+    def more_than_half_full(self) -> bool:
+        """Whether more than half of the queue is taken."""
+        return len(self._queue) > self._capacity / 2
+
+    @property
     def rate(self) -> float:
         """Texts a second while there is work, smoothed."""
         return self._rate
@@ -211,6 +216,16 @@ class Batcher:
             now - since > self._stall for worker in self._workers if (since := worker.busy_since) is not None
         )
         return all(thread.is_alive() for thread in self._threads) and not self._dead and not stalled
+
+    def _refuse_above(self, limit: int) -> None:
+        """Raise QueueFull if more than `limit` texts are queued; the caller holds the lock."""
+        queued = len(self._queue) + self._reserved
+        if queued > limit:
+            raise QueueFull(
+                f"{queued} texts are waiting already and at most {self._capacity} may: try again later, "
+                "or with fewer texts",
+                retry_after=min(_LONGEST_RETRY, max(1.0, (queued - limit) / self._rate)),
+            )
 
     def _refuse_when_closed(self) -> None:
         if self._dead:

@@ -6,13 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from classifier import (
     BundleDamaged,
-    BundleError,
     BundleIncomplete,
     BundleUntrusted,
     Classifier,
@@ -23,26 +21,15 @@ from classifier.description import Description
 from classifier.device import Device
 from classifier.golden import read_golden
 from classifier.precision import Chosen, Precision, load_fastest
-from service.inference.bundle_check import CheckFailed, CheckLimits, CheckStopped, check_bundle
+from service.inference.bundle_check import CheckLimits, CheckStopped, check_bundle
+from service.inference.follower_state import FollowerState, ProblemReason, advice_on, reason_of
 from service.inference.jobs import ServedModel
 from service.inference.model_sources import ModelTarget, source_of
-from stores.errors import ModelNotRegistered, NotABundle, RegistryUnavailable, StoreError
+from stores.errors import RegistryUnavailable, StoreError
 from stores.promotion import label_change, labels_digest
 from stores.settings import SigningSettings, TrackingSettings
 
 logger = logging.getLogger(__name__)
-
-ProblemReason = Literal[
-    "registry_unavailable",
-    "not_registered",
-    "not_a_bundle",
-    "bundle_refused",
-    "untrusted",
-    "check_failed",
-    "labels",
-    "unexpected",
-]
-"""Kinds of problems, for metrics."""
 
 _SEE_LOG = "the newest version cannot be served; the log and /model say why"
 _OTHER_LABELS = (
@@ -50,23 +37,6 @@ _OTHER_LABELS = (
 )
 _MAX_PAUSE = 300.0
 """Maximum seconds between two attempts to load a version."""
-
-
-@dataclass(frozen=True, slots=True)
-class FollowerState:
-    """State of a follower, as `/model` shows it."""
-
-    source: str
-    """What is followed: `models:/news@champion`, a pinned version, or a folder."""
-    last_poll: float | None = None
-    """When the registry last answered; seconds since the epoch."""
-    problem: str | None = None
-    """Why the last poll or swap failed; None: it did not."""
-    problem_at: float | None = None
-    advice: str | None = None
-    """The problem for clients, without addresses and paths."""
-    reason: ProblemReason | None = None
-    """Kind of the problem."""
 
 
 class ChampionFollower:
@@ -230,7 +200,7 @@ class ChampionFollower:
         reason: ProblemReason = (
             "registry_unavailable" if isinstance(error, RegistryUnavailable) else "not_registered"
         )
-        self._note_problem(str(error), reason, advice=_advice(error))
+        self._note_problem(str(error), reason, advice=advice_on(error))
         if self.served is None and isinstance(error, RegistryUnavailable):
             self._serve_last_known(str(error))
 
@@ -270,7 +240,7 @@ class ChampionFollower:
         if not foreseen and self._rejected is not None and self._rejected[1] == 1:
             logger.error(f"{self._what}_load_failed", exc_info=error)
         kept = f"; version {self.served.version} keeps answering" if self.served else ""
-        self._note_problem(f"{said}{kept}", _reason_of(error))
+        self._note_problem(f"{said}{kept}", reason_of(error))
 
     def _refused_for_labels(self, target: ModelTarget) -> str | None:
         """Why a version is refused: its labels differ from the accepted ones. None: it is not refused."""
@@ -446,25 +416,6 @@ class _RegistryQuery:
             raise self._error
         assert self._found is not None, "this is a bug: neither an answer nor an error"
         return self._found
-
-
-def _reason_of(error: Exception) -> ProblemReason:
-    kinds: tuple[tuple[type[Exception], ProblemReason], ...] = (
-        (NotABundle, "not_a_bundle"),
-        (BundleUntrusted, "untrusted"),
-        (CheckFailed, "check_failed"),
-        (BundleError, "bundle_refused"),
-        (RegistryUnavailable, "registry_unavailable"),
-        (ModelNotRegistered, "not_registered"),
-        (ClassifierError, "bundle_refused"),
-    )
-    return next((reason for kind, reason in kinds if isinstance(error, kind)), "unexpected")
-
-
-def _advice(error: StoreError) -> str:
-    if isinstance(error, ModelNotRegistered):
-        return str(error)  # names the model and what to do
-    return "the model registry does not answer; the log and /model say why"
 
 
 def _warm_up(classifier: Classifier, batch_tokens: int) -> None:

@@ -20,9 +20,11 @@ _FREE_PADDING = 256
 class LengthBucketedQueue:
     """Texts that wait for the model, ordered by length. Not thread-safe: the batcher holds its lock.
 
-    Jobs take turns, oldest first. The first text of the job whose turn it is seeds a batch; texts of similar length,
-    of any job, fill it as long as padding stays small. So padding is small, no text starves, and a list of a thousand
-    texts delays another client's single text by about one batch.
+    At least every second batch is seeded by the oldest job, the others by the jobs in turns: the first text of the job
+    is taken, and texts of similar length, of any job, fill the batch as long as padding stays small. So padding is
+    small, no text starves, and a list of a thousand texts delays another client's single text by about one batch. With
+    turns only, a full queue of like jobs would finish them all late: each would wait twice as long as in the order of
+    arrival.
     """
 
     def __init__(self) -> None:
@@ -30,6 +32,7 @@ class LengthBucketedQueue:
         self._by_cost: list[tuple[_Key, Item]] = []
         self._left: dict[Job, set[int]] = {}
         self._numbered = 0
+        self._oldest_next = False
 
     def __len__(self) -> int:
         return len(self._by_cost)
@@ -52,7 +55,7 @@ class LengthBucketedQueue:
         """Remove and return the next batch: texts of one model, at most `budget` padded tokens (or a single text)."""
         if not self._turns:
             return []
-        job = self._turns.popleft()
+        job = self._next_job()
         left = self._left[job]
         seed = self._place(job.items[min(left)])
         low, high = self._around(seed, budget, job.model)
@@ -89,6 +92,14 @@ class LengthBucketedQueue:
     def jobs(self) -> list[Job]:
         """Jobs with queued texts, in the order of their turns."""
         return list(self._turns)
+
+    def _next_job(self) -> Job:
+        """Remove the job that seeds the next batch from the turns."""
+        oldest = next(iter(self._left))  # in the order of arrival
+        job = oldest if self._oldest_next else self._turns[0]
+        self._oldest_next = job is not oldest
+        self._turns.remove(job)
+        return job
 
     def _place(self, item: Item) -> int:
         return bisect_left(self._by_cost, _key(item), key=_first)

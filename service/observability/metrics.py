@@ -23,8 +23,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.inference.follower_state import ProblemReason
 from service.inference.jobs import ClassifyResult, ServedModel
-from service.inference.model_follower import ProblemReason
 from service.inference.prediction_sink import SinkState
 from stores.sources import API, LOAD, UI
 
@@ -169,6 +169,11 @@ class Metrics:
             "champion_cascade_early_texts_total",
             "Texts that a stage of a cascade before the last one answered.",
             ("version",),
+            registry=registry,
+        )
+        self.relaxed = Counter(
+            "champion_cascade_relaxed_texts_total",
+            "Texts that the first stage of a cascade answered only because of CASCADE_OVERLOAD_LOSS.",
             registry=registry,
         )
         self._audited = Counter(

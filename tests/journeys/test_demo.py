@@ -42,4 +42,8 @@ def test_the_demo_goes_round_the_circle(tmp_path: Path) -> None:
     # What it leaves behind is where it began: the same champion, so another demo goes the same way.
     registry = ModelRegistry(TrackingSettings(var_dir=tmp_path / "var"))
     assert registry.aliases() == {"champion": "1", "previous": "2"}
+    tags = registry.by_version("1").tags
+    figures = [f"{float(tags['test_macro_f1']):.3f}", f"{float(tags['texts_per_second']):,.0f}"]
+    figures += [f"{float(tags['test_share_early']):.0%}"] if tags["candidate"] == "cascade" else []
+    assert all(figure in said for figure in figures)
     assert {path.name for path in ROOT.iterdir()} - before <= {"__pycache__"}, "state outside VAR_DIR"

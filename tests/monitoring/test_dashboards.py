@@ -25,13 +25,18 @@ DASHBOARD = DEPLOY / "grafana" / "champion.json"
 
 _NOT_NAMES = {
     "sum", "max", "count", "by", "le", "rate", "increase", "changes", "absent", "time", "offset", "histogram_quantile",
-    "label_values", "vector", "or", "unless", "on", "group_left",
+    "label_values", "vector", "or", "unless", "on", "group_left", "and",
 }  # fmt: skip
 _OF_PROMETHEUS = {"up": {"job", "instance"}}
 """Series that Prometheus makes by itself, and the labels that it adds to those of every target."""
 _TARGET_LABELS = _OF_PROMETHEUS["up"]
-_AWAITED = {"champion_follow_problem": {"reason"}, "champion_keys_problem": set[str]()}
-"""Series of changes to the service that are merged beside the rules. Delete each as soon as the service exports it."""
+_ON_OCCASION = {
+    "champion_cascade_audited_total": {"version", "agreed"},
+    "champion_cascade_texts_total": {"version", "stage"},
+    "champion_follow_problem": {"reason"},
+    "champion_keys_problem": set[str](),
+}
+"""Series that the service exports only once there is a cascade, a problem with the registry, or an API_KEYS_FILE."""
 _STRING = r'"[^"]*"'
 _MATCHERS = re.compile(r"(\w+)\{([^}]*)\}")
 _GROUPS = re.compile(r"\b(?:by|on) \(([^)]*)\)")
@@ -68,7 +73,7 @@ def series(house: House, tmp_path: Path) -> Exported:
     recorded = {
         rule["record"]: set[str]() for group in rules["groups"] for rule in group["rules"] if "record" in rule
     }
-    found = _AWAITED | exported(checked) | exported(asyncio.run(served())) | _OF_PROMETHEUS | recorded
+    found = _ON_OCCASION | exported(checked) | exported(asyncio.run(served())) | _OF_PROMETHEUS | recorded
     for name, labels in exported(failed).items():
         found.setdefault(name, labels)
     return {name: labels | _TARGET_LABELS for name, labels in found.items()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.schemas import ClassifyAnswer, ErrorAnswer, FeedbackAnswer, ModelCard
+from service.answers import ClassifyAnswer, ErrorAnswer, FeedbackAnswer, ModelCard
 from stores.predictions import PredictionStore
 from tests.service.conftest import TAGS
 from tests.support.servers import Server

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InvalidContent
-from service.schemas import ClassifyRequest, ContentLimits, FeedbackRequest, validated
+from service.requests import ClassifyRequest, ContentLimits, FeedbackRequest, validated
 
 SECRET = "a private sentence"
 

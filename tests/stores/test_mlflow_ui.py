@@ -13,8 +13,9 @@ import mlflow
 import pytest
 from playwright.sync_api import expect
 
+from stores.mlflow_client import EXPERIMENT_KIND
 from stores.mlflow_ui import experiment_links
-from stores.registry import EXPERIMENT_KIND, ModelRegistry
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.browser import chromium
 from tests.support.registries import with_tables

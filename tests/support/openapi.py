@@ -12,18 +12,18 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from service import schemas
+from service import answers, requests
 from stores.sources import PATTERN
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "service" / "http" / "openapi.json"
-REQUESTS = (schemas.ClassifyRequest, schemas.FeedbackRequest)
+REQUESTS = (requests.ClassifyRequest, requests.FeedbackRequest)
 ANSWERS = (
-    schemas.ClassifyAnswer,
-    schemas.FeedbackAnswer,
-    schemas.ModelCard,
-    schemas.EraseAnswer,
-    schemas.ErrorAnswer,
+    answers.ClassifyAnswer,
+    answers.FeedbackAnswer,
+    answers.ModelCard,
+    answers.EraseAnswer,
+    answers.ErrorAnswer,
 )
 
 

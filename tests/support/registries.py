@@ -10,7 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from stores.registry import ModelRegistry, _lock_of
+from stores.mlflow_client import lock_of
+from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 
 DATABASE = "mlflow.db"
@@ -19,7 +20,7 @@ DATABASE = "mlflow.db"
 def with_tables(var: Path) -> Path:
     """`var` with MLflow's database in it, as its first use would make it; one that is there stays as it is."""
     var.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock_of(_address(var))):  # a service that has just been started may be making it
+    with FileLock(lock_of(_address(var))):  # a service that has just been started may be making it
         if not (var / DATABASE).exists():
             shutil.copy(_made_once(), var / DATABASE)
     return var

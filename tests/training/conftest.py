@@ -18,7 +18,8 @@ from training.reporting.run_report import Outcome
 
 TINY = (
     "data.limit=120",
-    "candidates.minilm=null",
+    "candidates.cascade=null",
+    "candidates.static_linear=null",
     "candidates.minilm_3.layers=2",
     "candidates.minilm_3.max_length=32",
     "candidates.minilm_3.epochs=1",

@@ -17,7 +17,7 @@ from classifier.runtimes.cascade import CascadeModel
 from training.cascade.fit import run_stages
 from training.data import Part
 from training.evaluation.metrics import positions_of
-from training.reporting.style import COLOURS, saved, sheet, shortened
+from training.style import COLOURS, saved, sheet, shortened
 
 CASCADE_PICTURE, CASCADE_FIGURES = "cascade.png", "cascade.json"
 _CURVE = tuple(np.round(np.linspace(0.0, 1.0, 41), 3))

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from training.data.findings import Findings
 from training.data.splits import DataReport, Splits
-from training.reporting.style import BLUE, GREY, drawing, saved, sheet, shortened, write_page
+from training.style import BLUE, GREY, drawing, saved, sheet, shortened, write_page
 
 _MOST_CLASSES = 30
 _COLOURS = {"train": "#4c6a92", "validation": "#d98c3f", "test": "#5f9e6e", "holdout": "#a0a0a0"}

@@ -94,10 +94,7 @@ class CandidateResult:
         """The metrics that `with_interleaved_timing` measures again, and those of the int8 file."""
         return {
             **(self.int8.metrics("int8") if self.int8 else {}),
-            "megabytes": self.megabytes,
-            "latency_ms_p50": self.milliseconds,
-            "latency_ms_p95": self.cost.milliseconds_p95,
-            **({"texts_per_second": self.cost.texts_per_second} if self.cost.texts_per_second else {}),
+            **self.cost.metrics(),
         }
 
     def as_dict(self) -> dict[str, Any]:

@@ -33,6 +33,15 @@ class Cost:
     texts_per_second: float | None = None
     """Texts a second in batches; None where it was not measured."""
 
+    def metrics(self) -> dict[str, float]:
+        """Every figure by the name MLflow and the registry keep it under."""
+        return {
+            "megabytes": self.megabytes,
+            "latency_ms_p50": self.milliseconds,
+            "latency_ms_p95": self.milliseconds_p95,
+            **({} if self.texts_per_second is None else {"texts_per_second": self.texts_per_second}),
+        }
+
 
 def cost_of(classifier: Classifier, texts: Sequence[str]) -> Cost:
     """Run the first of `texts` one by one, and weigh the classifier's files."""

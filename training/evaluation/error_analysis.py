@@ -17,7 +17,7 @@ from training.evaluation.candidate import CandidateResult
 from training.evaluation.config import AnalysisConfig
 from training.evaluation.intervals import Interval, share_interval
 from training.evaluation.metrics import Scores, positions_of
-from training.reporting.style import BLUE, GREY, drawing, write_page
+from training.style import BLUE, GREY, drawing, write_page
 
 _GROUPS = 5
 

@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval
-from training.reporting.style import LiteralFigure
+from training.style import LiteralFigure
 
 _GAP = 8.0
 """Pixels between a point and its name."""

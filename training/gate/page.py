@@ -19,7 +19,7 @@ from training.gate.config import GateConfig
 from training.gate.contenders import Champion
 from training.gate.decision import NONINFERIORITY, Decision
 from training.reporting.plots import fill_confusion
-from training.reporting.style import (
+from training.style import (
     BLUE,
     GREEN,
     GREY,

@@ -56,7 +56,9 @@ def train_static_linear(config: StaticLinearConfig, splits: Splits, context: Tra
     if static is not None:
         blocks.append(csr_matrix(config.vector_scale * static.features(texts)))
     features = hstack(blocks).tocsr()
-    regression = LogisticRegression(C=config.C, max_iter=2000, random_state=context.seed)
+    regression = LogisticRegression(
+        C=config.C, class_weight=config.class_weights, max_iter=2000, random_state=context.seed
+    )
     regression.fit(features[rows], targets, sample_weight=weights)
     wordless = report_wordless(vectorizers[0], splits, context)
 

@@ -19,8 +19,8 @@ from training.evaluation.candidate import evaluate_candidate
 from training.models.registry import Candidate, train_candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.mlflow_logging import flat, log_records
-from training.pipeline.observers import Run, RunObserver
 from training.pipeline.resume import load_trained, save_trained
+from training.pipeline.run_events import Run, RunObserver
 
 
 @contextmanager

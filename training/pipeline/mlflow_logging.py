@@ -16,8 +16,8 @@ from training.evaluation.label_errors import label_error_counts
 from training.experiment.rerun import EXPERIMENT_FILE, resolved_yaml
 from training.experiment.schema import Experiment
 from training.models.result import Trained, TrainingContext
-from training.pipeline.observers import Run, RunObserver
 from training.pipeline.resume import RECORDS
+from training.pipeline.run_events import Run, RunObserver
 from training.reporting.run_report import run_note
 
 

@@ -24,7 +24,7 @@ from training.models.registry import Candidate
 from training.models.result import History
 from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
 from training.pipeline.mlflow_logging import log_records
-from training.pipeline.observers import Run
+from training.pipeline.run_events import Run
 from training.reporting.model_card import CARD
 from training.reporting.run_report import write_json
 

@@ -23,8 +23,8 @@ from training.gate.contenders import changed_source, current_champion, withholdi
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.logs import fields
-from training.pipeline.observers import Run
 from training.pipeline.refit import Refitted, register_bundle, register_refitted, write_refitted_report
+from training.pipeline.run_events import Run
 from training.reporting.run_report import write_bundle_report
 
 log = logging.getLogger(__name__)
@@ -157,9 +157,8 @@ def register(
         "test_macro_f1_high": winner.test.macro_f1.high,
         "test_accuracy": winner.test.accuracy.value,
         "test_calibration_error": winner.test.calibration_error.value,
-        "megabytes": winner.megabytes,
-        "latency_ms_p50": winner.milliseconds,
-        "latency_ms_p95": winner.cost.milliseconds_p95,
+        **winner.cost.metrics(),
+        **({} if winner.share_early is None else {"test_share_early": winner.share_early}),
         **splits.report.live_facts(),
         **({"live_test_accuracy": winner.live.accuracy.value} if winner.live else {}),
     }

@@ -19,19 +19,12 @@ from training.experiment.schema import Experiment
 from training.logs import training_progress
 from training.pipeline.candidate_run import run_candidate
 from training.pipeline.mlflow_logging import MlflowObserver
-from training.pipeline.observers import (
-    ConsoleObserver,
-    LogObserver,
-    Observers,
-    ReportObserver,
-    Run,
-    RunObserver,
-    notify_failure,
-)
+from training.pipeline.observers import ConsoleObserver, LogObserver, ReportObserver
 from training.pipeline.preflight import check_experiment_data, check_networks
 from training.pipeline.refit import fit_all_sentences, refit
 from training.pipeline.register import register, registration_of, run_gate
 from training.pipeline.resume import run_folder
+from training.pipeline.run_events import Observers, Run, RunObserver, notify_failure
 from training.reporting.conclusion import compare_winner
 from training.reporting.run_report import Outcome
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from training.evaluation.candidate import CandidateResult
 from training.experiment.schema import Experiment
 from training.reporting.plots import BLUE, GREEN, GREY, METRICS, ORANGE
-from training.reporting.style import COLOURS, floor_of, mark, saved, sheet, style, whole_epochs
+from training.style import COLOURS, floor_of, mark, saved, sheet, style, whole_epochs
 
 _SPOKES = {**METRICS, "calibration_error": "calibration"}
 Point = tuple[str, str | None, float, float]

@@ -15,7 +15,7 @@ from training.evaluation.calibration import Bin
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import Scores
 from training.models.result import History
-from training.reporting.style import (
+from training.style import (
     COLOURS,
     MOST_CLASSES,
     LiteralFigure,

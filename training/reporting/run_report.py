@@ -29,7 +29,7 @@ from training.gate.power import power_of
 from training.reporting import plots
 from training.reporting.comparison_plots import draw_comparison
 from training.reporting.model_card import CARD
-from training.reporting.style import mark, write_page
+from training.style import mark, write_page
 
 
 @dataclass

@@ -24,7 +24,7 @@ from training.errors import ExperimentInvalid, SearchUnavailable, TrainingError
 from training.experiment.schema import Experiment
 from training.logs import training_progress
 from training.pipeline.candidate_run import format_failure
-from training.pipeline.observers import Run
+from training.pipeline.run_events import Run
 from training.search.report import write_search_report
 from training.search.trials import best_candidates, done, search
 from training.settings import TrainingSettings

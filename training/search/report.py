@@ -22,9 +22,9 @@ from rich.table import Table
 from training.experiment.schema import Experiment
 from training.reporting.plots import BLUE, GREY, ORANGE
 from training.reporting.run_report import write_json
-from training.reporting.style import saved, sheet
 from training.search.study import settings_of
 from training.search.trials import FAILURE, best_trials
+from training.style import saved, sheet
 
 
 def optimisation_history(trials: Sequence[FrozenTrial], path: Path, *, title: str) -> Path:

@@ -15,8 +15,8 @@ from training.data import Splits
 from training.evaluation.intervals import Interval
 from training.reporting.plots import BLUE, GREEN, GREY, ORANGE
 from training.reporting.run_report import write_json
-from training.reporting.style import LiteralFigure
 from training.seed_comparison.statistics import Plan, Ranking
+from training.style import LiteralFigure
 
 if TYPE_CHECKING:
     from training.seed_comparison.statistics import Plan

@@ -27,8 +27,9 @@ from training.models.registry import Candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
 from training.pipeline.mlflow_logging import MlflowObserver
-from training.pipeline.observers import ConsoleObserver, LogObserver, Observers, RunObserver
+from training.pipeline.observers import ConsoleObserver, LogObserver
 from training.pipeline.resume import training_context, working_folder
+from training.pipeline.run_events import Observers, RunObserver
 from training.seed_comparison.report import ranking_table, write_report
 from training.seed_comparison.statistics import Plan, Ranking, Trial, rankings
 from training.settings import TrainingSettings

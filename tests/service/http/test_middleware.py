@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from service.engine import _encoded
 from service.errors import DeadlinePassed, MalformedRequest
 from service.http.hosts import HostCheck
+from service.inference.encoding import encode_until
 from tests.support.engines import DEADLY, POISON, asgi_client, running_engine
 
 ERROR_FIELDS = {"code", "message", "field", "request_id"}
@@ -48,6 +48,44 @@ def test_a_full_queue_is_429_with_retry_after(bundle, tmp_path):
                 model.free.set()
                 assert (await first).status_code == 200
                 assert len((await second).json()["predictions"]) == 3
+
+    asyncio.run(story())
+
+
+def test_an_almost_full_queue_refuses_lists_before_parsing(bundle, tmp_path):
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, queue_texts=4, max_texts=4) as (engine, model):
+            async with asgi_client(engine) as client:
+                invalid = b'{"text": ["' + b"a" * 20_000
+                json_type = {"Content-Type": "application/json"}
+                refused = await client.post("/classify", content=invalid, headers=json_type)
+                error_of(refused, 400, "malformed_json")
+                model.free.clear()
+                first = asyncio.create_task(client.post("/classify", json={"text": "first"}))
+                await until(model.entered.is_set)
+                second = asyncio.create_task(client.post("/classify", json={"text": ["a", "b", "c", "d"]}))
+                await until(lambda: engine._batcher.queued == 4)
+                refused = await client.post("/classify", content=invalid, headers=json_type)
+                error_of(refused, 429, "queue_full")
+                model.free.set()
+                assert (await first).status_code == (await second).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_at_most_max_body_bytes_wait_to_be_parsed(bundle, tmp_path):
+    async def story() -> None:
+        with running_engine(bundle, tmp_path, max_body_bytes=150_000) as (engine, _model):
+            async with asgi_client(engine) as client:
+                body = {"text": ["word " * 19_000]}
+                many = {"text": ["many, " * 100] * 200}
+                assert len(str(many)) > 110_000
+                found = await asyncio.gather(*(client.post("/classify", json=many) for _ in range(8)))
+                refused = [answer for answer in found if answer.status_code != 200]
+                assert 1 <= len(refused) < len(found)
+                for answer in refused:
+                    error_of(answer, 503, "too_many_bytes")
+                assert (await client.post("/classify", json=body)).status_code == 200
 
     asyncio.run(story())
 
@@ -129,7 +167,7 @@ def test_a_deadline_that_is_none_is_422(bundle, tmp_path, deadline):
     asyncio.run(story())
 
 
-def test_a_text_that_breaks_the_model_is_500_and_the_others_are_answered(bundle, tmp_path, caplog):
+def test_a_text_that_breaks_the_model_fails_alone_with_500(bundle, tmp_path, caplog):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):
             async with asgi_client(engine) as client:
@@ -151,7 +189,7 @@ def test_a_text_that_breaks_the_model_is_500_and_the_others_are_answered(bundle,
     assert POISON not in caplog.text
 
 
-def test_a_dead_thread_turns_livez_red_and_everything_is_answered(bundle, tmp_path, monkeypatch):
+def test_a_dead_thread_fails_livez_and_requests_are_answered(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr("threading.excepthook", lambda _: None)
 
     async def story() -> None:
@@ -170,7 +208,7 @@ def test_a_dead_thread_turns_livez_red_and_everything_is_answered(bundle, tmp_pa
     asyncio.run(story())
 
 
-def test_while_draining_accepted_work_is_answered_and_new_work_refused(bundle, tmp_path):
+def test_draining_answers_accepted_work_and_refuses_new(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):
             async with asgi_client(engine) as client:
@@ -280,7 +318,7 @@ def test_feedback_for_an_older_models_label_is_taken(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_without_a_log_answers_are_given_and_feedback_finds_nothing(bundle, tmp_path):
+def test_without_a_log_texts_are_answered_and_feedback_is_not(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path, log_predictions=False) as (engine, _):
             async with asgi_client(engine) as client:
@@ -351,11 +389,13 @@ def test_the_tokenizer_stops_when_the_request_is_over(classifier):
     over, counting = threading.Event(), Counting()
     texts = ["word " * 15_000] * 10
     with pytest.raises(DeadlinePassed):
-        _encoded(counting, texts, time.monotonic() + 60, over)
+        encode_until(counting, texts, time.monotonic() + 60, over)
     assert counting.parts == 1
-    assert _encoded(classifier, texts, time.monotonic() + 60, threading.Event()) == classifier.encode(texts)
+    assert encode_until(classifier, texts, time.monotonic() + 60, threading.Event()) == classifier.encode(
+        texts
+    )
     with pytest.raises(DeadlinePassed):
-        _encoded(counting, texts, time.monotonic(), threading.Event())
+        encode_until(counting, texts, time.monotonic(), threading.Event())
     assert counting.parts == 1
 
 

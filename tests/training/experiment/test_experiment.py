@@ -28,9 +28,9 @@ def test_every_experiment_that_comes_with_the_project_is_valid_and_described() -
         assert experiment.description
 
 
-def test_quickstart_serves_the_fine_tuned() -> None:
+def test_the_quickstart_serves_a_cascade_or_its_network() -> None:
     experiment = load_experiment("quickstart")
-    assert [name for name in experiment.candidates if experiment.may_win(name)] == ["minilm", "minilm_3"]
+    assert [name for name in experiment.candidates if experiment.may_win(name)] == ["minilm_3", "cascade"]
     assert experiment.data.split.holdout > 0
 
 
@@ -41,24 +41,27 @@ def test_quickstart_serves_the_fine_tuned() -> None:
         ("data.text_colum=body", "data.text_colum: unknown key; did you mean 'text_column'?"),
         ("data.split.trian=0.5", "data.split.trian: unknown key; did you mean 'train'?"),
         ("gate.confidnce=0.9", "gate.confidnce: unknown key; did you mean 'confidence'?"),
-        ("candidates.minilm.epoch=1", "candidates.minilm.epoch: unknown key; did you mean 'epochs'?"),
+        ("candidates.minilm_3.epoch=1", "candidates.minilm_3.epoch: unknown key; did you mean 'epochs'?"),
         (
-            "candidates.minilm.awp={epsilom: 1}",
-            "candidates.minilm.awp.epsilom: unknown key; did you mean 'epsilon'?",
+            "candidates.minilm_3.awp={epsilom: 1}",
+            "candidates.minilm_3.awp.epsilom: unknown key; did you mean 'epsilon'?",
         ),
-        ("candidates.minilm.zzzzzz=1", "known here: accumulation, awp, baseline"),
-        ("candidates.minilm.epochs=-1", "candidates.minilm.epochs: Input should be greater than 0 (got -1)"),
-        ("candidates.minilm.layers=0", "keep at least one layer, not 0"),
-        ("candidates.minilm.layers=[2,1]", "name layers from 0, rising, each once, not [2, 1]"),
+        ("candidates.minilm_3.zzzzzz=1", "known here: accumulation, awp, baseline"),
         (
-            "candidates.minilm.kind=netwrk",
-            "candidates.minilm.kind: unknown kind 'netwrk'; did you mean 'network'?",
+            "candidates.minilm_3.epochs=-1",
+            "candidates.minilm_3.epochs: Input should be greater than 0 (got -1)",
+        ),
+        ("candidates.minilm_3.layers=0", "keep at least one layer, not 0"),
+        ("candidates.minilm_3.layers=[2,1]", "name layers from 0, rising, each once, not [2, 1]"),
+        (
+            "candidates.minilm_3.kind=netwrk",
+            "candidates.minilm_3.kind: unknown kind 'netwrk'; did you mean 'network'?",
         ),
         (
-            "candidates.minlm.epochs=1",
-            "candidates.minlm: has no kind; did you mean 'minilm'? A new one needs",
+            "candidates.minilm_4.epochs=1",
+            "candidates.minilm_4: has no kind; did you mean 'minilm_3'? A new one needs",
         ),
-        ("candidates.minlm=null", "no such candidate to leave out; did you mean 'minilm'?"),
+        ("candidates.minilm_4=null", "no such candidate to leave out; did you mean 'minilm_3'?"),
         ("candidates.a/b={kind: tfidf_logreg}", "letters, digits"),
         ("epochs", "is not key=value"),
         ("seed.more=1", "'seed' holds a value"),
@@ -81,15 +84,15 @@ def test_overrides_are_yaml_and_reach_every_depth() -> None:
         "quickstart",
         [
             "seed=7",
-            "candidates.minilm.layers=[0, 2]",
-            "candidates.minilm.learning_rate=1e-5",
+            "candidates.minilm_3.layers=[0, 2]",
+            "candidates.minilm_3.learning_rate=1e-5",
             "candidates.tfidf_catboost=null",
             "candidates.bert.kind=network",
             "candidates.bert.weights=prajjwal1/bert-mini",
             "data.label_names={1: world}",
         ],
     )
-    minilm, bert = experiment.candidates["minilm"], experiment.candidates["bert"]
+    minilm, bert = experiment.candidates["minilm_3"], experiment.candidates["bert"]
     assert isinstance(minilm, NetworkConfig)
     assert isinstance(bert, NetworkConfig)
     assert experiment.seed == 7
@@ -101,7 +104,7 @@ def test_overrides_are_yaml_and_reach_every_depth() -> None:
 
 
 def test_the_resolved_file_says_the_same(tmp_path: Path) -> None:
-    experiment = load_experiment("quickstart", ["seed=3", "candidates.minilm.layers=[0, 5]"])
+    experiment = load_experiment("quickstart", ["seed=3", "candidates.minilm_3.layers=[0, 5]"])
     path = tmp_path / "resolved.yaml"
     path.write_text(experiment.as_yaml(), encoding="utf-8")
     assert load_experiment(str(path)) == experiment

@@ -37,8 +37,8 @@ def test_the_resolved_experiment_gives_the_same_run_from_any_directory(
         "quickstart",
         [
             "data.source=tickets.csv",
-            "candidates.minilm.weights=weights",
-            "candidates.minilm.epochs=3",
+            "candidates.minilm_3.weights=weights",
+            "candidates.minilm_3.epochs=3",
             "data.live={}",
         ],
     )
@@ -51,22 +51,22 @@ def test_the_resolved_experiment_gives_the_same_run_from_any_directory(
     assert again.data.live is not None
     assert again.data.live.source == "predictions"
     assert again.registered_name("news") == "tickets"
-    minilm = again.candidates["minilm"].model_dump()
+    minilm = again.candidates["minilm_3"].model_dump()
     assert (minilm["weights"], minilm["epochs"]) == (str(tmp_path / "weights"), 3)
-    assert again.candidates["minilm_3"] == made.candidates["minilm_3"]
+    assert again.candidates["cascade"] == made.candidates["cascade"]
 
 
 def test_what_is_set_once_is_not_carried_on(tmp_path: Path) -> None:
     made = load_experiment(
-        "quickstart", ["seed=7"], once=["data.live={}", "candidates.minilm=null", "data.live.per_class=40"]
+        "quickstart", ["seed=7"], once=["data.live={}", "candidates.cascade=null", "data.live.per_class=40"]
     )
     assert made.data.live is not None
-    assert "minilm" not in made.candidates
+    assert "cascade" not in made.candidates
     assert read(resolved_yaml(made, "news"), tmp_path).data.live is not None
     again = read(rerun_yaml(made, "news"), tmp_path)
     assert again.data.live is None
     assert again.seed == 7
-    assert "minilm" in again.candidates
+    assert "cascade" in again.candidates
     plain = load_experiment("quickstart", ["seed=7"])
     assert rerun_yaml(plain, "news") == resolved_yaml(plain, "news")
 
@@ -120,7 +120,7 @@ def test_the_experiment_is_read_from_the_version_and_only_if_it_is_what_was_seal
     (bundle / "report" / "experiment.yaml").write_text(resolved_yaml(made, "tickets"), encoding="utf-8")
     write_manifest(bundle, data={})
     registered(registry, bundle)
-    assert load_experiment("models:/tickets@champion", ["candidates.minilm=null"]).seed == 11
+    assert load_experiment("models:/tickets@champion", ["candidates.cascade=null"]).seed == 11
     copy = registry.fetch(registry.by_version("2")) / "report" / "experiment.yaml"
     copy.write_text(copy.read_text(encoding="utf-8").replace("seed: 11", "seed: 12"), encoding="utf-8")
     with pytest.raises(ExperimentInvalid, match="damaged or was changed"):

@@ -29,7 +29,7 @@ TRIED = {
     "ag_news_unlabelled": ["self_trained"],
     "distillation": [TEACHER, "student", "linear_student"],
     "product_reviews": ["regularised"],
-    "quickstart": ["minilm", "tfidf_catboost"],
+    "quickstart": ["static_linear", "minilm_3", "cascade", "tfidf_catboost"],
     "regularisers": ["awp_mixout"],
     "support_tweets": ["tfidf_catboost"],
     "systematic_finetuning": ["tfidf_mlp", "minilm_1e4"],

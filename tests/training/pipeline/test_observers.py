@@ -16,8 +16,8 @@ from tests.training.conftest import environment
 from tests.training.pipeline.test_hostile_names import small, write_texts
 from tests.training.pipeline.test_kept_after_failure import _refusing
 from training.logs import log_to_file
-from training.pipeline.observers import Observers, RunObserver
 from training.pipeline.run import run_experiment
+from training.pipeline.run_events import Observers, RunObserver
 from training.settings import TrainingSettings
 
 STEPS = [name for name in vars(RunObserver) if not name.startswith("_")]

@@ -29,7 +29,7 @@ from training.pipeline.resume import RunFolder, run_folder
 
 OVERRIDES = (
     # What is trained first, and is not trained again.
-    "candidates.minilm={kind: tfidf_logreg}",
+    "candidates.static_linear={kind: tfidf_logreg}",
     "candidates.minilm_3.schedule={checkpoint_every: 3, callbacks: ['tests.support.killing:KillAtStep']}",
     "candidates.tfidf_logreg=null",
     "candidates.tfidf_catboost=null",
@@ -55,7 +55,7 @@ def test_a_killed_run_is_gone_on_with(first_run: Trained, tmp_path: Path) -> Non
     run = trained(var, *OVERRIDES)
     printed = " ".join(run.printed.split())
     assert "Resuming the interrupted run" in printed
-    assert "minilm: was trained by an earlier run" in printed
+    assert "static_linear: was trained by an earlier run" in printed
     assert "minilm_3: resumes from step 3 of " in printed
     # The same weights, to the last bit, as a run that was neither killed nor kept checkpoints.
     assert _network(run) == _network(first_run)
@@ -99,7 +99,7 @@ def _network(run: Trained) -> str:
 def _broken_off(experiment: Experiment, splits: Splits) -> RunFolder:
     with suppress(KeyboardInterrupt), run_folder(experiment, splits) as folder:
         folder.note("a run")
-        (folder.scratch / "minilm" / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+        (folder.scratch / "minilm_3" / "checkpoints" / "checkpoint-1").mkdir(parents=True)
         raise KeyboardInterrupt
     return folder
 
@@ -111,7 +111,7 @@ def small() -> Experiment:
 
 def test_a_run_has_its_folder_to_itself(small: Experiment, tmp_path: Path) -> None:
     splits = split_data(load_data(small.data, small.seed), small.data, small.seed)
-    config = small.candidates["minilm"]
+    config = small.candidates["minilm_3"]
     registry = ModelRegistry(TrackingSettings(var_dir=tmp_path))
     with environment(tmp_path):
         broken = _broken_off(small, splits)
@@ -124,9 +124,9 @@ def test_a_run_has_its_folder_to_itself(small: Experiment, tmp_path: Path) -> No
             assert again.scratch.exists()
 
             def scratch(**changes: object) -> Path:
-                candidates = {"minilm": config.model_copy(update=changes)}
+                candidates = {"minilm_3": config.model_copy(update=changes)}
                 changed = small.model_copy(update={"candidates": candidates})
-                return again.context("minilm", changed, splits, registry, Progress()).scratch
+                return again.context("minilm_3", changed, splits, registry, Progress()).scratch
 
             assert scratch() == scratch(note="for people")
             assert scratch() != scratch(learning_rate=0.5)

@@ -17,15 +17,15 @@ from training.models import fingerprint
 from training.pipeline.resume import run_folder, training_context
 from training.search.study import study_name
 
-TEXTS = ("data.limit=60", "search={candidate: minilm, space: {learning_rate: {low: 0.00001, high: 0.001}}}")
+TEXTS = ("data.limit=60", "search={candidate: minilm_3, space: {learning_rate: {low: 0.00001, high: 0.001}}}")
 SAME = (
     "description=another text",
-    "candidates.minilm.note=for people",
-    "candidates.minilm.baseline=true",
-    "candidates.minilm.schedule.tensorboard=false",
-    "candidates.minilm.schedule.keep=true",
-    "candidates.minilm.parity_tolerance=0.01",
-    "candidates.minilm.max_unknown=0.5",
+    "candidates.minilm_3.note=for people",
+    "candidates.minilm_3.baseline=true",
+    "candidates.minilm_3.schedule.tensorboard=false",
+    "candidates.minilm_3.schedule.keep=true",
+    "candidates.minilm_3.parity_tolerance=0.01",
+    "candidates.minilm_3.max_unknown=0.5",
     "analysis.mistakes=3",
     "behaviour.texts=3",
     "gate.confidence=0.9",
@@ -34,15 +34,15 @@ SAME = (
 OTHER = (
     "seed=43",
     "data.limit=61",
-    "candidates.minilm.learning_rate=0.5",
-    "candidates.minilm.layers=2",
-    "candidates.minilm.schedule.patience=2",
-    "candidates.minilm.int8=null",
+    "candidates.minilm_3.learning_rate=0.5",
+    "candidates.minilm_3.layers=2",
+    "candidates.minilm_3.schedule.patience=2",
+    "candidates.minilm_3.int8=null",
 )
 
 
 def keys(root: Path, *overrides: str) -> dict[str, str]:
-    """Candidate `minilm` in a run, in a search and in a seed comparison → what its training is found by."""
+    """Candidate `minilm_3` in a run, in a search and in a seed comparison → what its training is found by."""
     experiment = load_experiment("quickstart", [*TEXTS, *overrides])
     splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
     with environment(root):
@@ -51,8 +51,8 @@ def keys(root: Path, *overrides: str) -> dict[str, str]:
             "run": _folder_of_run(experiment, splits, registry),
             "search": study_name(experiment, splits, registry),
             "seeds": training_context(
-                "minilm, seed",
-                experiment.candidates["minilm"],
+                "minilm_3, seed",
+                experiment.candidates["minilm_3"],
                 splits,
                 experiment.seed,
                 root,
@@ -64,7 +64,7 @@ def keys(root: Path, *overrides: str) -> dict[str, str]:
 
 def _folder_of_run(experiment: Experiment, splits: Splits, registry: ModelRegistry) -> str:
     with run_folder(experiment, splits) as folder:
-        scratch = folder.context("minilm", experiment, splits, registry, Progress()).scratch
+        scratch = folder.context("minilm_3", experiment, splits, registry, Progress()).scratch
     return str(scratch)
 
 

@@ -71,9 +71,12 @@ def test_near_copies_are_not_held_out() -> None:
     [
         ([8] * 4, ["tfidf_logreg", "head"]),
         ([16] * 77, ["tfidf_logreg", "head"]),
-        ([130] * 77, ["tfidf_logreg", "head", "minilm_3", "minilm"]),
-        ([700] * 4, ["tfidf_logreg", "tfidf_catboost", "head", "minilm_3", "minilm"]),
-        ([20_000] * 4, ["tfidf_logreg", "head", "minilm_3", "minilm"]),
+        ([130] * 77, ["tfidf_logreg", "static_linear", "head", "minilm_3", "minilm"]),
+        (
+            [700] * 4,
+            ["tfidf_logreg", "tfidf_catboost", "static_linear", "head", "minilm_3", "minilm", "cascade"],
+        ),
+        ([20_000] * 4, ["tfidf_logreg", "static_linear", "head", "minilm_3", "minilm", "cascade"]),
     ],
 )
 def test_candidates_from_cheap_to_dear(sizes: list[int], expected: list[str]) -> None:
@@ -105,17 +108,20 @@ def test_the_english_list_is_for_english(language: str | None, words: int, stop_
     assert any("multilingual" in remark for remark in plan.remarks) == (language == "de")
 
 
-def test_texts_without_blanks_get_characters_and_no_encoder_that_cannot_read_them() -> None:
+def test_texts_without_blanks_get_character_ngrams() -> None:
     plan = make_plan(figures(300, 300, language="th", unspaced=0.95, unknown_tokens=0.4))
     assert trained(plan) == ["tfidf_logreg"]
     assert settings(plan, "tfidf_logreg")["analyzer"] == "char_wb"
     assert {item.name for item in plan.candidates} == {"tfidf_logreg", "head", "minilm_3", "minilm"}
+    unread = make_plan(figures(300, 300, language="el", unknown_tokens=0.4))
+    assert trained(unread) == ["tfidf_logreg", "static_linear"]
+    assert settings(unread, "static_linear")["weights"] is None
 
 
 @pytest.mark.parametrize(("sizes", "skewed"), [([300, 250], False), ([900, 150], True)])
 def test_rare_classes_get_weight(sizes: list[int], skewed: bool) -> None:
     plan = make_plan(figures(*sizes))
-    for name in ("tfidf_logreg", "head"):
+    for name in ("tfidf_logreg", "static_linear", "head"):
         assert ("class_weights" in settings(plan, name)) == skewed
     assert ("loss" in settings(plan, "minilm")) == skewed
 
@@ -134,4 +140,21 @@ def test_the_time_is_told_and_bounded() -> None:
     assert seconds["minilm_3"] == pytest.approx(seconds["minilm"] / 2)
     assert plan.seconds == pytest.approx(14 + 1.5 * 350)
     slow = make_plan(figures(1_000, 1_000), Timing(embed=0.1, train=1.0))
-    assert trained(slow) == ["tfidf_logreg", "tfidf_catboost", "head", "minilm_3"]
+    assert trained(slow) == [
+        "tfidf_logreg", "tfidf_catboost", "static_linear", "head", "minilm_3", "cascade",
+    ]  # fmt: skip
+    assert settings(slow, "cascade")["stages"] == ["static_linear", "minilm_3"], "one that is trained"
+
+
+@pytest.mark.parametrize(
+    ("each", "limits"), [(200, None), (360, (0.02, 0.1)), (1_000, (0.01, 0.05)), (2_000, (0.005, 0.05))]
+)
+def test_a_cascade_promises_what_its_validation_texts_can_show(
+    each: int, limits: tuple[float, float] | None
+) -> None:
+    plan = make_plan(figures(*[each] * 4))
+    assert ("cascade" in trained(plan)) == (limits is not None)
+    if limits is not None:
+        chosen = settings(plan, "cascade")
+        assert (chosen["max_accuracy_loss"], chosen["max_class_loss"]) == limits
+        assert chosen["stages"] == ["static_linear", "minilm"]

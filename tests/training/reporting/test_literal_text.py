@@ -13,7 +13,7 @@ from monitoring.literal_figure import LiteralFigure as MonitoringFigure
 from training.evaluation.metrics import Scores, evaluate
 from training.gate import page as pictures
 from training.reporting import plots
-from training.reporting.style import LiteralFigure
+from training.style import LiteralFigure
 
 LABELS = ["$\\frac{$", "$5 or $6", "C++ & [b]", "<b>", "ไทย", "日本", "😀", "x" * 256, "a\nb", "%s {}"]
 

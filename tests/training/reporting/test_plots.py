@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from training.evaluation.metrics import Scores, evaluate
 from training.models.result import History
 from training.reporting.plots import draw_training, fill_confusion
-from training.reporting.style import mark, sheet, shortened, weakest
+from training.style import mark, sheet, shortened, weakest
 
 
 def scores(classes: int) -> Scores:

@@ -53,6 +53,9 @@ class StaticLinearConfig(TfidfConfig):
     C: float = Field(default=10.0, gt=0)
     """Inverse regularisation strength of the logistic regression (scikit-learn's C)."""
 
+    class_weights: Literal["balanced"] | None = None
+    """`balanced`: texts weigh inversely to the frequency of their class in the training part. Unset: all alike."""
+
     teacher: str | None = Field(default=None, coerce_numbers_to_str=True)
     """Labels the texts of `data.split.unlabelled`: an earlier candidate, `champion`, a version number or a bundle
     folder. Unset: only labelled texts are learned."""

@@ -56,7 +56,9 @@ def alert_occasion(
 
 
 def breach_reasons(verdict: Verdict) -> tuple[str, ...]:
-    """Names of the signals in breach, and `accuracy`."""
+    """Names of the signals that are an alarm, and `accuracy`; of verdicts that know no alarm, the ones in breach."""
+    if verdict.alarm is not None:
+        return tuple(sorted(verdict.alarm.reasons))
     names = [signal.name for signal in breached_signals(verdict.drift)]
     return tuple(sorted([*names, *(["accuracy"] if verdict.accuracy.status == "breach" else [])]))
 
@@ -137,15 +139,14 @@ def _notify(
     if state is None:
         return None
     known, took = state, False
-    occasion = alert_occasion(
-        state, verdict.status, reasons, now=now, reminder=3600 * settings.alert_reminder_hours
-    )
+    status = "breach" if verdict.alarms else "ok" if verdict.status == "breach" else verdict.status
+    occasion = alert_occasion(state, status, reasons, now=now, reminder=3600 * settings.alert_reminder_hours)
     try:
         if occasion is not None:
             took = _send(url, *alert_message(verdict, occasion, report, settings))
             if took:
                 every = set(reasons) | (set(state.reasons) if occasion == "another reason" else set())
-                known = ChannelState(verdict.status, tuple(sorted(every)), now)
+                known = ChannelState(status, tuple(sorted(every)), now)
     finally:
         log.release_channel(model, name, status=known.status, reasons=known.reasons, at=known.at)
     if occasion is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monitoring.accuracy import judge_accuracy
+from monitoring.alarms import judge_alarms, levels_for
 from monitoring.champion import MonitoredModel, find_champion, without_erased
 from monitoring.drift.change_point import date_changes
 from monitoring.drift.compute import measure_drift
@@ -16,11 +17,12 @@ from monitoring.expected_accuracy import expect_accuracy, novel_share
 from monitoring.judgement import judge
 from monitoring.progress import Step, silent
 from monitoring.publishing import ReportMode, WindowResult, publish, row_of
+from monitoring.rhythm import History, judge_rhythm
 from monitoring.settings import MonitoringSettings
 from monitoring.verdict import Verdict
-from monitoring.window import read_window
+from monitoring.window import read_answers, read_window
 from stores.predictions import PredictionStore
-from stores.predictions.checks import CheckLog
+from stores.predictions.checks import Check, CheckLog
 from stores.predictions.traffic import first_prediction
 from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings
@@ -112,9 +114,32 @@ def evaluate_window(
         sources=settings.sources,
     )
     earlier = CheckLog(store).last(_CHECKS_BEFORE, champion.model.name)
-    before = [check for check in earlier if check.until <= since]
+    own = [check for check in earlier if check.model_version == champion.model.version]
     rng = np.random.default_rng(_SEED)
-    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step)
+    levels = levels_for(since, until, own, settings)
+    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step, levels=levels)
+    began = first_prediction(
+        store,
+        model_name=champion.model.name,
+        model_version=champion.model.version,
+        sources=settings.sources,
+    )
+    drift = judge_rhythm(
+        drift,
+        window,
+        champion.reference,
+        History(
+            lambda first, last, size: read_answers(
+                store, champion, first, last, max_texts=size, sources=settings.sources
+            ),
+            began,
+            lambda: _checks_since(store, champion, began or since),
+        ),
+        settings,
+        rng,
+        levels,
+    )
+    drift = judge_alarms(drift, since, until, own)
     step("Judging accuracy")
     accuracy = judge_accuracy(
         window.outcomes,
@@ -133,12 +158,6 @@ def evaluate_window(
         queue=window.queue,
     )
     step("Dating changes")
-    began = first_prediction(
-        store,
-        model_name=champion.model.name,
-        model_version=champion.model.version,
-        sources=settings.sources,
-    )
     drift = date_changes(
         drift,
         window.since,
@@ -149,11 +168,24 @@ def evaluate_window(
         first_prediction=began,
     )
     verdict = judge(
-        champion, window, drift, accuracy, settings, checked_at=time.time(), first_prediction=began
+        champion,
+        window,
+        drift,
+        accuracy,
+        settings,
+        checked_at=time.time(),
+        first_prediction=began,
+        levels=levels,
     )
     return WindowResult(
         verdict,
         comparisons,
         window,
-        before=[check for check in before if check.model_version == champion.model.version],
+        before=[check for check in own if check.until <= since],
     )
+
+
+def _checks_since(store: PredictionStore, champion: MonitoredModel, since: float) -> list[Check]:
+    """The checks of the champion's version whose windows end at `since` or later."""
+    checks = CheckLog(store).of_windows(since, champion.model.name)
+    return [check for check in checks if check.model_version == champion.model.version]

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from monitoring.accuracy import corrected_words
+from monitoring.alarm_levels import AlarmLevels
+from monitoring.alarms import alarm_of
 from monitoring.champion import MonitoredModel
 from monitoring.drift.signal import effect_floors, is_of_service, relative_change
 from monitoring.settings import MonitoringSettings
@@ -23,6 +25,8 @@ from monitoring.verdict import (
 )
 from monitoring.window import Window
 
+WEEKS_NEEDED = 2
+"""Earlier windows at the same time of the week, from which a rhythm can be told."""
 _FALL = "Accuracy fell"
 _NAMED = 4
 """Signals that the summary names; the reasons name all."""
@@ -37,6 +41,7 @@ def judge(
     *,
     checked_at: float,
     first_prediction: float | None = None,
+    levels: AlarmLevels | None = None,
 ) -> Verdict:
     """The verdict over drift and accuracy: a breach of either is a breach; without drift judged, too little data."""
     status: Status = "breach" if "breach" in (drift.status, accuracy.status) else drift.status
@@ -72,6 +77,7 @@ def judge(
         drift=drift,
         accuracy=accuracy,
         thresholds=_thresholds(settings, accuracy),
+        alarm=None if levels is None else alarm_of(drift, accuracy, levels, settings),
     )
 
 
@@ -289,6 +295,7 @@ def _notes(
             f"{drift.repeats.largest:.0%} of all (prediction {drift.repeats.largest_id}). Each text was counted once: "
             "repeats are no drift of content."
         )
+    notes += _rhythm(drift)
     if repeats := len(window.distinct) - len(window.novel):
         notes.append(
             f"{repeats} texts stand word for word in the reference and were left out where words are compared."
@@ -298,6 +305,23 @@ def _notes(
             f"Labels came back that the model does not know: {_listed(unknown)}. They count as wrong."
         )
     return notes
+
+
+def _rhythm(drift: Drift) -> list[str]:
+    """A sentence on the time of the week; none where no signal differs from the reference."""
+    usual = [signal.title.lower() for signal in drift.signals if signal.usual and signal.status == "ok"]
+    if usual:
+        weeks = max(len(signal.usual.windows) for signal in drift.signals if signal.usual)
+        return [
+            f"Different from the reference and usual at this time of the week ({weeks} earlier weeks): "
+            f"{_listed(usual)}."
+        ]
+    if drift.weeks is not None and drift.weeks < WEEKS_NEEDED:
+        return [
+            f"A weekly rhythm cannot be told apart from a change yet: this version has answered in {drift.weeks} "
+            f"earlier windows at this time of the week, and {WEEKS_NEEDED} are needed."
+        ]
+    return []
 
 
 def _other_sources(window: Window, settings: MonitoringSettings) -> list[str]:

@@ -20,7 +20,7 @@ from monitoring.judgement import latency_only
 from monitoring.progress import Step, silent
 from monitoring.report.render import render_report
 from monitoring.settings import MLFLOW_EXPERIMENT, MonitoringSettings
-from monitoring.verdict import Verdict
+from monitoring.verdict import Drift, Verdict
 from monitoring.window import Window
 from stores.errors import RegistryUnavailable
 from stores.predictions.checks import Check
@@ -165,20 +165,28 @@ def row_of(verdict: Verdict, window: Window, report: Path) -> Check:
         status=verdict.status,
         summary=verdict.summary,
         report=str(report.absolute()),
-        signals={
-            signal.name: {"value": signal.value, "threshold": signal.threshold, "status": signal.status}
-            # What later checks of the same run of breaches can no longer find.
-            | (
-                {"since": signal.since.moment}
-                if signal.since is not None and signal.since.by == "within_window"
-                else {}
-            )
-            for signal in verdict.drift.signals
-        },
+        signals=signals_of(verdict.drift),
         accuracy=verdict.accuracy.accuracy.value if verdict.accuracy.accuracy else None,
         labelled=verdict.accuracy.labelled,
         latency_only=latency_only(verdict.drift, verdict.accuracy),
     )
+
+
+def signals_of(drift: Drift) -> dict[str, dict[str, object]]:
+    """What the history keeps of each signal: later checks date changes and judge alarms by it."""
+    kept: dict[str, dict[str, object]] = {}
+    for signal in drift.signals:
+        kept[signal.name] = {"value": signal.value, "threshold": signal.threshold, "status": signal.status}
+        if signal.evidence is not None:
+            kept[signal.name]["evidence"] = signal.evidence
+        if signal.alarm not in (None, "none"):
+            kept[signal.name]["alarm"] = signal.alarm
+        if signal.usual is not None and signal.status == "ok":
+            kept[signal.name]["usual"] = True
+        if signal.since is not None and signal.since.by == "within_window":
+            # What later checks of the same run of breaches can no longer find.
+            kept[signal.name]["since"] = signal.since.moment
+    return kept
 
 
 def _write_verdict(verdict: Verdict, folder: Path) -> Path:
@@ -233,13 +241,18 @@ def write_metrics(verdict: Verdict, path: Path) -> None:
     gauge("status", "1: breach, 0: within thresholds, -1: too little data").labels(*model).set(
         _STATUS[verdict.status]
     )
+    gauge("alarm", "1: the checks so far are an alarm, 0: they are none").labels(*model).set(verdict.alarms)
     gauge("predictions", "Predictions in the window").labels(*model).set(verdict.window.predictions)
     statuses = gauge("signal_status", "1: breach, 0: within thresholds, -1: not judged", "signal")
     values = gauge("signal_value", "Effect size of a drift signal", "signal")
     thresholds = gauge("signal_threshold", "Effect size from which it is a breach", "signal")
     chances = gauge("signal_p_value", "Chance of it when nothing changed, corrected over signals", "signal")
+    alarms = gauge(
+        "signal_alarm", "1: the checks so far are an alarm by this signal, 0: they are none", "signal"
+    )
     for signal in verdict.drift.signals:
         statuses.labels(*model, signal.name).set(_STATUS[signal.status])
+        alarms.labels(*model, signal.name).set(signal.alarm not in (None, "none"))
         for metric, value in (
             (values, signal.value),
             (thresholds, signal.threshold),

@@ -24,7 +24,7 @@ from monitoring.judgement import latency_only
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso, seconds_of
 from monitoring.training_process import first_error, record_termination_signals, run_training
-from monitoring.verdict import WatchedModel
+from monitoring.verdict import Verdict, WatchedModel
 from stores.errors import StoreError
 from stores.predictions import PredictionStore
 from stores.predictions.checks import INTERRUPTED, Check, CheckLog, holds_back
@@ -76,6 +76,7 @@ def retrain(checked: CheckResult, settings: MonitoringSettings, tell: Callable[[
             enough_breaches(windows, settings),
             cooled_down(log.retrainings(name), settings, now),
             enough_labels(labels, windows.since, settings, without_text=without_text),
+            is_alarm(checked.verdict),
         ]
         if missing := [condition.words for condition in conditions if not condition.met]:
             _say(tell, "retraining_waits", f"Not retrained: {'. Also: '.join(missing)}.")
@@ -250,6 +251,18 @@ def _judged(check: Check) -> bool:
     if not check.latency_only:
         return check.status in ("ok", "breach")
     return any(found["status"] == "ok" for name, found in check.signals.items() if not is_of_service(name))
+
+
+def is_alarm(verdict: Verdict) -> Condition:
+    """Whether the checks so far are an alarm by something that a training may mend."""
+    if verdict.alarm is None:
+        return Condition(True, "the verdict is from before there were alarms")
+    names = [name for name in verdict.alarm.reasons if not is_of_service(name)]
+    if names:
+        return Condition(True, f"there is an alarm ({', '.join(names)})")
+    return Condition(
+        False, "the breach is no alarm yet: one window of many checks can be in breach by chance"
+    )
 
 
 def enough_breaches(windows: BreachedWindows, settings: MonitoringSettings) -> Condition:

@@ -30,6 +30,10 @@ class MonitoringSettings(VarSettings, TrafficSettings):
     monitoring_alpha: float = Field(default=0.01, gt=0, lt=0.5)
     """Chance of a false drift alarm in one check, over all signals together; intervals of accuracy have 1 − alpha."""
 
+    monitoring_alarm_days: float = Field(default=182, ge=1, le=_LONGEST_DAYS)
+    """Days in which repeated checks of unchanged traffic raise at most one false alarm, in expectation: the longer, the
+    more certain a change must be before alerts and retraining follow it."""
+
     monitoring_permutations: int = Field(default=4999, ge=999, le=1_000_000)
     """Windows drawn to learn what chance alone does to a signal; what is rarer than one of them is extrapolated."""
 

@@ -83,6 +83,19 @@ class Since(_Part):
     """Windows that were compared, this one included; none overlaps another."""
 
 
+class Usual(_Part):
+    """A signal compared with the same time of earlier weeks, because it is in breach of the reference."""
+
+    windows: list[str]
+    """Beginnings of these windows, ISO 8601, UTC."""
+    texts: int
+    """Their predictions."""
+    value: float
+    """How far this window is from them."""
+    threshold: float
+    """From which on it is a breach, too."""
+
+
 class Signal(_Part):
     """One property of the traffic, compared with the reference; or `service_latency`, compared with the days before."""
 
@@ -107,6 +120,16 @@ class Signal(_Part):
     """What happened, in words."""
     since: Since | None = None
     """When it began; null unless in breach."""
+    usual: Usual | None = None
+    """How far the window is from what is usual at this time of the week, where the reference alone would say breach and
+    a weekly rhythm is known; `status` is then `breach` only if the window differs from both. Else null."""
+    evidence: Literal["none", "if_repeated", "at_once"] | None = None
+    """What this window is worth as an alarm: `at_once`: it is one by itself; `if_repeated`: it is one where the window
+    before, which has no prediction in common with it, was in breach by the same signal. null: not judged, or a verdict
+    of an older release."""
+    alarm: Literal["none", "at_once", "repeated", "lasts"] | None = None
+    """Whether it is an alarm, and by which rule; `lasts`: it was one at the check before, and is still within a fifth
+    of its threshold. null as above."""
 
 
 class ChangedPart(_Part):
@@ -144,6 +167,9 @@ class Drift(_Part):
     signals: list[Signal]
     changed_part: ChangedPart | None = None
     """null unless `new_matter` is in breach."""
+    weeks: int | None = None
+    """How many earlier windows at the same time of the week this version has, where a signal is in breach of the
+    reference; with fewer than two a weekly rhythm cannot be told apart from a change. Else null."""
     repeats: Repeats | None = None
     """null in verdicts of older releases."""
 
@@ -245,6 +271,25 @@ class Accuracy(_Part):
     words: str
 
 
+class Alarm(_Part):
+    """Whether the checks so far, taken together, are an alarm: what alerts and retraining follow. A breach is the
+    finding of one window, and 1 in 100 quiet windows is in breach at the default alpha."""
+
+    on: bool
+    reasons: list[str]
+    """Names of the signals that are an alarm, and `accuracy`; what labels prove is one at once."""
+    days: float
+    """The promise: on unchanged traffic at most one false episode is expected in so many days (MONITORING_ALARM_DAYS).
+    It counts the drift signals, over all references that could have been drawn."""
+    checks_per_window: int
+    """Checks of this version within one length of the window, this one included; the levels follow from it."""
+    at_once_alpha: float
+    """Alpha over all signals that a single window must reach."""
+    repeated_alpha: float
+    """The same of two windows in succession."""
+    words: str
+
+
 class Verdict(_Part):
     """What one check found."""
 
@@ -264,6 +309,13 @@ class Verdict(_Part):
     accuracy: Accuracy
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The settings that decided."""
+    alarm: Alarm | None = None
+    """null in verdicts of older releases."""
+
+    @property
+    def alarms(self) -> bool:
+        """Whether somebody is to be told."""
+        return self.status == "breach" if self.alarm is None else self.alarm.on
 
     @property
     def exit_code(self) -> int:

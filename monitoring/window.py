@@ -115,7 +115,7 @@ def read_window(
     # Last, because the service keeps writing: the count is never smaller than the sample.
     of_version = store.count(since, until, model_name=name, model_version=version, sources=sources)
     of_model = store.count(since, until, model_name=name, sources=sources)
-    distinct = _each_once(row for row in rows if row.redacted_at is None)
+    distinct = each_text_once(row for row in rows if row.redacted_at is None)
     known = set(champion.reference["text"].str.slice(0, MEASURED_CHARACTERS))
     repeats_reference = [row.text in known for row in distinct]
     distinct, characters, cut = _cut(distinct, read=characters_each(len(rows)))
@@ -129,7 +129,7 @@ def read_window(
         novel=[row for row, repeats in zip(distinct, repeats_reference, strict=True) if not repeats],
         outcomes=outcomes,
         queue=_queue_labels(store, champion, since, until, sources),
-        redacted=_each_once(row for row in rows if row.redacted_at is not None),
+        redacted=each_text_once(row for row in rows if row.redacted_at is not None),
         ahead=store.count(
             max(until, time.time() + _CLOCKS_APART), _FOREVER, model_name=name, sources=sources
         ),
@@ -140,6 +140,32 @@ def read_window(
         other_sources=others,
         audits=audits,
     )
+
+
+def read_answers(
+    store: PredictionStore,
+    champion: MonitoredModel,
+    since: float,
+    until: float,
+    *,
+    max_texts: int,
+    sources: Collection[str] = TRAFFIC,
+) -> list[LabelledPrediction]:
+    """A sample of the champion's predictions, each text once, also of those whose text is gone.
+
+    Raises:
+        PredictionStoreError: the store cannot be read.
+    """
+    rows = store.sample(
+        since,
+        until,
+        size=max_texts,
+        model_name=champion.model.name,
+        model_version=champion.model.version,
+        sources=sources,
+        redacted=True,
+    )
+    return each_text_once(rows)
 
 
 def _cut(rows: list[LabelledPrediction], *, read: int) -> tuple[list[LabelledPrediction], int, int]:
@@ -188,7 +214,8 @@ def _united(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return united
 
 
-def _each_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
+def each_text_once(rows: Iterable[LabelledPrediction]) -> list[LabelledPrediction]:
+    """The first prediction of each text."""
     first: dict[str, LabelledPrediction] = {}
     for row in rows:
         # Removed texts cannot be compared.

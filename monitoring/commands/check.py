@@ -47,9 +47,9 @@ _on_breach = click.option(
     type=click.Choice(["report", "alert", "retrain"]),
     default="report",
     show_default=True,
-    help="report: print only; alert: also append to var/monitoring/alerts.jsonl, and notify ALERT_URLS of changes; "
-    "retrain: alert, and train again with the labelled live texts, once enough windows breached, enough labels came "
-    "back and the cool-down has passed (RETRAIN_… settings); the output says which of these is missing.",
+    help="report: print only; alert: also append alarms to var/monitoring/alerts.jsonl, and notify ALERT_URLS of "
+    "changes; retrain: alert, and train again with the labelled live texts, once enough windows breached, enough "
+    "labels came back and the cool-down has passed (RETRAIN_… settings); the output says which of these is missing.",
 )
 
 _pages = click.option(
@@ -89,7 +89,11 @@ def check(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Check one window. Exit 0: within thresholds, or too little data; 1: a threshold is breached; 2: could not run."""
+    """Check one window. Exit 0: within thresholds, or too little data; 1: a threshold is breached; 2: could not run.
+
+    With --on-breach alert or retrain, 1 is an alarm: a breach so large, or so lasting, that repeated checks of
+    unchanged traffic raise at most one in MONITORING_ALARM_DAYS.
+    """
     log_events(logging.ERROR)
     with exit_on_failure("the check"):
         settings = MonitoringSettings()
@@ -105,7 +109,8 @@ def check(
     retraining = _retrain(on_breach, checked, settings)
     if retraining is not None and retraining.stopped_by is not None:
         sys.exit(_SIGNALLED + retraining.stopped_by)
-    click.get_current_context().exit(checked.verdict.exit_code)
+    verdict = checked.verdict
+    click.get_current_context().exit(verdict.exit_code if on_breach == "report" else int(verdict.alarms))
 
 
 @click.command()
@@ -179,7 +184,7 @@ def _check(
 def _tell(on_breach: str, checked: CheckResult, settings: MonitoringSettings) -> None:
     if on_breach == "report":
         return
-    if checked.verdict.status == "breach":
+    if checked.verdict.alarms:
         append_to_alert_log(checked.verdict, checked.report, settings)
     alert_all_channels(checked.verdict, checked.report, settings)
 
@@ -212,6 +217,8 @@ def _show(checked: CheckResult, *, verbose: bool) -> None:
     console.print(_figures(verdict))
     if verbose:
         _print_list(console, [f"{measured.title}: {measured.words}" for measured in verdict.drift.signals])
+    if verdict.alarm is not None:
+        console.print(f"alarm: {verdict.alarm.words}", markup=False)
     for note in verdict.notes:
         console.print(f"note: {note}", markup=False)
     console.print(f"report: {checked.report}", markup=False, soft_wrap=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from monitoring.alarm_levels import AlarmLevels
 from monitoring.drift.permutation import PermutationSampler, holm
 from monitoring.drift.reference_error import lasting_threshold
 from monitoring.drift.signal import (
@@ -37,8 +39,20 @@ def measure_drift(
     settings: MonitoringSettings,
     rng: np.random.Generator,
     step: Step = silent,
+    *,
+    levels: AlarmLevels | None = None,
+    only: Collection[str] | None = None,
 ) -> tuple[Drift, list[Comparison]]:
     """Compare a window with the reference; at most MONITORING_MAX_TEXTS rows of the reference are used.
+
+    Args:
+        reference: columns as in `classifier.reference`.
+        window: what is compared with it.
+        settings: sizes and alpha.
+        rng: of the permutations.
+        step: called with the current step.
+        levels: of an alarm; None: the signals get no evidence.
+        only: names of the signals that are measured; None: all.
 
     Returns:
         The decision, and both sides' values of every signal for the pictures.
@@ -54,7 +68,7 @@ def measure_drift(
         PermutationSampler(settings.monitoring_permutations, rng),
         whole,
     )
-    for signal in (kind() for kind in signals().values()):
+    for signal in (kind() for name, kind in signals().items() if only is None or name in only):
         sides = signal.sides(data)
         if sides is None:
             continue
@@ -68,23 +82,17 @@ def measure_drift(
             comparison.score = comparison.signal.score(comparison, data)
         except NotComparable as error:
             comparison.problem = str(error)
-    scored = [item for item in data.comparisons if item.score is not None]
-    adjusted, levels = holm(
-        [item.score.p_value for item in scored if item.score],
-        settings.monitoring_alpha,
-        shares_of_alpha([item.signal for item in scored]),
-    )
-    decided: dict[str, tuple[float | None, float]] = {
-        item.name: (p_value, level) for item, p_value, level in zip(scored, adjusted, levels, strict=True)
-    }
-    measured = []
-    for item in data.comparisons:
-        p_value, level = decided.get(item.name, (None, 1.0))
-        measured.append(_measured(item, p_value, level, settings.monitoring_alpha))
+    alpha = settings.monitoring_alpha
+    decisions = _decide(data.comparisons, alpha)
+    measured = [_measured(item, decisions.get(item.name)) for item in data.comparisons]
+    if levels is not None:
+        at_once = _decide(data.comparisons, levels.at_once)
+        repeated = _decide(data.comparisons, levels.repeated)
+        measured = [_with_evidence(signal, repeated, at_once) for signal in measured]
     breached = {signal.name for signal in measured if signal.status == "breach"}
     part = next((item.part for item in data.comparisons if item.part and item.name in breached), None)
     drift = Drift(
-        status=_status(measured),
+        status=drift_status(measured),
         alpha=settings.monitoring_alpha,
         signals=measured,
         changed_part=part,
@@ -112,7 +120,8 @@ def shares_of_alpha(measured: Sequence[DriftSignal]) -> list[float]:
     return [left / claimed.count(None) if share is None else share for share in claimed]
 
 
-def _status(measured: list[Signal]) -> Status:
+def drift_status(measured: Sequence[Signal]) -> Status:
+    """The status of all signals together."""
     if any(signal.status == "breach" for signal in measured):
         return "breach"
     # An unchanged latency says nothing about the texts.
@@ -120,7 +129,34 @@ def _status(measured: list[Signal]) -> Status:
     return "ok" if judged else "insufficient_data"
 
 
-def _measured(item: Comparison, adjusted: float | None, level: float, alpha: float) -> Signal:
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Of one signal at one alpha over all signals."""
+
+    p_adjusted: float
+    threshold: float
+    breach: bool
+
+
+def _decide(comparisons: Sequence[Comparison], alpha: float) -> dict[str, _Decision]:
+    """The decisions on all signals that have a score, by name."""
+    scored = [(item, item.score) for item in comparisons if item.score is not None]
+    adjusted, levels = holm(
+        [score.p_value for _, score in scored], alpha, shares_of_alpha([item.signal for item, _ in scored])
+    )
+    decisions = {}
+    for (item, score), p_adjusted, level in zip(scored, adjusted, levels, strict=True):
+        threshold = max(item.floor, score.critical(level))
+        if not is_of_service(item.name):  # of the service the reference is other windows
+            unchanged = item.signal.score_without_change
+            sizes = len(item.reference), len(item.window)
+            threshold = max(threshold, lasting_threshold(score, level, *sizes, unchanged))
+        breach = p_adjusted <= alpha and score.value >= threshold
+        decisions[item.name] = _Decision(p_adjusted, threshold, breach)
+    return decisions
+
+
+def _measured(item: Comparison, decision: _Decision | None) -> Signal:
     facts = {
         "name": item.name,
         "title": item.title,
@@ -129,26 +165,34 @@ def _measured(item: Comparison, adjusted: float | None, level: float, alpha: flo
         "reference_texts": len(item.reference),
         "window_texts": len(item.window),
     }
-    if item.score is None or adjusted is None:
+    if item.score is None or decision is None:
         if item.enough:
             return Signal(status="not_measured", words=item.problem, **facts)
         words = item.problem or item.signal.describe_too_few(item)
         return Signal(status="insufficient_data", words=words, **facts)
-    threshold = max(item.floor, item.score.critical(level))
-    if not is_of_service(item.name):  # of the service the reference is other windows
-        threshold = max(
-            threshold,
-            lasting_threshold(
-                item.score, level, len(item.reference), len(item.window), item.signal.score_without_change
-            ),
-        )
-    breach = adjusted <= alpha and item.score.value >= threshold
     return Signal(
-        status="breach" if breach else "ok",
+        status="breach" if decision.breach else "ok",
         value=item.score.value,
-        threshold=threshold,
+        threshold=decision.threshold,
         p_value=item.score.p_value,
-        p_adjusted=adjusted,
+        p_adjusted=decision.p_adjusted,
         words=item.signal.describe(item),
         **facts,
     )
+
+
+def _with_evidence(
+    signal: Signal, repeated: Mapping[str, _Decision], at_once: Mapping[str, _Decision]
+) -> Signal:
+    if signal.name not in repeated:
+        return signal
+    evidence = (
+        "none"
+        if signal.status != "breach"
+        else "at_once"
+        if at_once[signal.name].breach
+        else "if_repeated"
+        if repeated[signal.name].breach
+        else "none"
+    )
+    return signal.model_copy(update={"evidence": evidence})

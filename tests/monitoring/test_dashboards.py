@@ -123,7 +123,7 @@ def test_rules_watch_latency_drift_accuracy_and_silence() -> None:
     for alert, metric in (
         ("ChampionSlow", "bentoml_service_request_duration_seconds_bucket"),
         ("ChampionSlowerThanYesterday", "bentoml_service_request_duration_seconds_sum"),
-        ("ChampionTrafficDrifted", "champion_monitoring_signal_status"),
+        ("ChampionTrafficDrifted", "champion_monitoring_signal_alarm"),
         ("ChampionAccuracyFell", "champion_monitoring_accuracy_status"),
         ("ChampionMonitoringSilent", "champion_monitoring_checked_timestamp_seconds"),
         ("ChampionMonitoringSilent", "champion_monitoring_expected_interval_seconds"),

@@ -161,6 +161,16 @@ class Classifier:
             for text, item in zip(texts, self._model.encode(cleaned, all_stages=all_stages), strict=True)
         ]
 
+    def relaxed(self, encoded: Sequence[Encoded], max_accuracy_loss: float) -> list[Encoded]:
+        """What `encode` gave, with more texts answered by the first stage of a cascade.
+
+        Args:
+            encoded: what `encode` gave.
+            max_accuracy_loss: limit of the accuracy lost against sending every text through all stages. Without
+                thresholds in the bundle for this limit or a lower one, nothing changes.
+        """
+        return self._model.relaxed(encoded, max_accuracy_loss)
+
     def infer(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Probabilities:
         """Run one batch; (n, labels) float32. See `infer_staged`."""
         return self.infer_staged(batch, exclusive=exclusive)[0]

@@ -123,6 +123,10 @@ class Model(ABC):
             all_stages: a cascade leaves every text to its last stage.
         """
 
+    def relaxed(self, encoded: Sequence[Encoded], max_accuracy_loss: float) -> list[Encoded]:  # noqa: ARG002
+        """`encoded`, of which the first stage of a cascade answers more texts, at a loss of accuracy within a limit."""
+        return list(encoded)
+
     @abstractmethod
     def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Logits:
         """Run one batch; (n, labels) float32 logits (log-probabilities, for a classical model). Thread-safe.

@@ -270,8 +270,10 @@ class Engine:
         # Long texts are looked up by the worker thread, which reads the cache again.
         short = sum(map(len, texts)) <= _LOOKED_UP
         job = self._from_cache(model, request, deadline, facts) if short else None
+        relaxed = 0
         if job is None and model.classifier.stages:
             encoded = await self._encoder.encode(model, request, deadline, disconnected)
+            encoded, relaxed = self._relaxed(model, encoded)
             job = Job(model, encoded, deadline=deadline, began=started, **facts)
             self._submit_staged(job)
         elif job is None:
@@ -292,7 +294,8 @@ class Engine:
         found = ClassifyResult(model, answers, Stages.of(job, tokenise=job.submitted - started))
         self.metrics.answered(found, source)
         self._audit.count(model, answers)
-        if source in self._traffic and self._audit.offer(model, texts, answers):
+        # Audits show what the bundle's thresholds are worth, not those for overload.
+        if source in self._traffic and not relaxed and self._audit.offer(model, texts, answers):
             self._batcher.wake()
         if (
             source in self._traffic
@@ -338,6 +341,16 @@ class Engine:
         ):
             return challenger
         return champion
+
+    def _relaxed(self, model: ServedModel, encoded: list[Encoded]) -> tuple[list[Encoded], int]:
+        """The texts of a cascade, and how many of them its first stage answers because the queue is half full."""
+        limit = self.settings.cascade_overload_loss
+        if not limit or not self._batcher.more_than_half_full:
+            return encoded, 0
+        relaxed = model.classifier.relaxed(encoded, limit)
+        more = sum(item.answered for item in relaxed) - sum(item.answered for item in encoded)
+        self.metrics.relaxed.inc(more)
+        return relaxed, more
 
     def _from_cache(
         self,

@@ -139,6 +139,11 @@ class ServiceSettings(TrafficSettings):
     no request needs. How often the label is the same stands in `/model`, the metrics and the prediction store, where
     monitoring reads it. Only texts of TRAFFIC_SOURCES are audited."""
 
+    cascade_overload_loss: float = Field(default=0.0, ge=0, le=0.1)
+    """Where the model is a cascade and more than half of QUEUE_TEXTS wait: its first stage answers more texts, at an
+    accuracy at most this much below that of all stages (0.01, 0.02, 0.05 or 0.1, with the confidence that the bundle
+    names; as far as its validation texts could show it). 0: never."""
+
     drain_seconds: float = Field(default=1.0, ge=0)
     """After SIGTERM, how long new work is answered with 503 and `/readyz` is red before connections close:
     the time a load balancer needs to notice."""

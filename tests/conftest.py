@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
 # Started in the background of a script, everything inherits that Ctrl-C is ignored; tests send it on purpose.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_MEMORY = Path("/dev/shm")
+_ENOUGH = 8 * 2**30
+"""Bytes that have to be free in memory: several times what all tests write."""
+
+
+def pytest_configure() -> None:
+    """Keep what tests write in memory where it has room: MLflow commits a hundred times in a run, each to the disk."""
+    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ENOUGH:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

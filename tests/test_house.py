@@ -235,10 +235,11 @@ def test_the_client_needs_httpx_and_pydantic_only() -> None:
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.split()
     )
+    packages_of = packages_distributions()  # reads the metadata of every installed package
     packages = {
         name
         for module in loaded - set(sys.stdlib_module_names) - {"service"}
-        for name in packages_distributions().get(module, ())
+        for name in packages_of.get(module, ())
     }
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["client"]

@@ -23,7 +23,7 @@ def test_there_are_eight_in_their_order():
 
 
 @pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
-def test_a_lesson_uses_the_projects_code_and_ends_with_something_that_can_fail(path: Path):
+def test_a_lesson_uses_the_projects_code_and_asserts(path: Path):
     notebook = jupytext.read(path)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     imported = {

@@ -19,6 +19,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
@@ -54,7 +55,12 @@ class LiteralFigure(Figure):
                 text.set_fontfamily([*text.get_fontfamily(), *_fallback_fonts()])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-            super().draw(renderer)
+            layout = self.get_layout_engine()
+            if isinstance(layout, ConstrainedLayoutEngine) and self.canvas.is_saving():
+                # Saving draws twice: first for the layout alone, with nothing shown, then without this engine.
+                layout.execute(self)
+            else:
+                super().draw(renderer)
 
 
 @cache

@@ -36,6 +36,20 @@ CASCADE_FILE = "cascade.json"
 STAGES_FOLDER = "stages"
 
 
+Thresholds = tuple[Annotated[float, Field(gt=0, le=1)] | None, ...]
+"""For each label, the probability from which a stage's answer is the cascade's; None: never."""
+
+
+class RelaxedThresholds(BaseModel):
+    """Lower thresholds of a stage, for a server under overload."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_accuracy_loss: float = Field(gt=0, lt=1)
+    """Limit of the accuracy that the cascade loses with them, with the confidence of the others."""
+    thresholds: Thresholds
+
+
 class StageDescription(BaseModel):
     """One stage of a cascade."""
 
@@ -47,9 +61,10 @@ class StageDescription(BaseModel):
     """Kind of its runtime."""
     weights: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] = Field(min_length=1)
     """Weight of the log-probabilities of each stage up to this one: their sum is this stage's answer."""
-    thresholds: tuple[Annotated[float, Field(gt=0, le=1)] | None, ...] | None = None
-    """For each label, the probability from which this stage's answer is the cascade's; None: never. The last stage has
-    none: it answers every text that reaches it."""
+    thresholds: Thresholds | None = None
+    """The last stage has none: it answers every text that reaches it."""
+    relaxed: tuple[RelaxedThresholds, ...] = ()
+    """Of the first stage, by rising loss."""
 
 
 class CascadeDescription(BaseModel):
@@ -70,6 +85,8 @@ class CascadeDescription(BaseModel):
         for place, stage in enumerate(self.stages):
             if len(stage.weights) != place + 1:
                 raise ValueError(f"stage {stage.name} must have {place + 1} weights")
+            if any(len(item.thresholds) != len(stage.thresholds or ()) for item in stage.relaxed):
+                raise ValueError("relaxed thresholds must be as many as the others")
             if (stage.thresholds is None) != (place == len(self.stages) - 1):
                 raise ValueError("every stage but the last must have thresholds")
         return self
@@ -127,6 +144,13 @@ class CascadeModel(Model):
             np.array([np.inf if value is None else value for value in stage.thresholds or [None] * labels])
             for stage in cascade.stages
         ]
+        self._relaxed = [
+            (
+                item.max_accuracy_loss,
+                np.array([np.inf if value is None else value for value in item.thresholds]),
+            )
+            for item in cascade.stages[0].relaxed
+        ]
         self._weights = [np.asarray(stage.weights, dtype=np.float32) for stage in cascade.stages]
 
     @classmethod
@@ -175,6 +199,20 @@ class CascadeModel(Model):
             replace(item, early=EarlyStages(row, bool(answered)), all_stages=all_stages)
             for item, row, answered in zip(encoded, found, sure, strict=True)
         ]
+
+    def relaxed(self, encoded: Sequence[Encoded], max_accuracy_loss: float) -> list[Encoded]:
+        """See `Model.relaxed`."""
+        fitting = [thresholds for loss, thresholds in self._relaxed if loss <= max_accuracy_loss]
+        if not fitting:
+            return list(encoded)
+        relaxed = []
+        for item in encoded:
+            if item.early is not None and not item.early.answered and not item.all_stages:
+                row = item.early.log_probabilities[None]
+                if self._sure(0, row * self._weights[0][0], fitting[-1])[0]:
+                    item = replace(item, early=replace(item.early, answered=True))
+            relaxed.append(item)
+        return relaxed
 
     def logits(self, batch: Sequence[Encoded], *, exclusive: bool = True) -> Logits:
         """See `Model.logits`; a text of `all_stages` gets the answer of the last stage."""
@@ -255,12 +293,16 @@ class CascadeModel(Model):
         )
         return pooled
 
-    def _sure(self, place: int, pooled: Logits) -> NDArray[np.bool_]:
+    def _sure(
+        self, place: int, pooled: Logits, thresholds: NDArray[np.float64] | None = None
+    ) -> NDArray[np.bool_]:
+        """Rows whose label has a probability of at least its threshold; by default that of the stage at `place`."""
         if place == self._last:
             return np.ones(len(pooled), dtype=bool)
+        thresholds = self._thresholds[place] if thresholds is None else thresholds
         probabilities = np.exp(log_softmax(pooled))
         best = probabilities.argmax(axis=1)
-        sure: NDArray[np.bool_] = probabilities[np.arange(len(best)), best] >= self._thresholds[place][best]
+        sure: NDArray[np.bool_] = probabilities[np.arange(len(best)), best] >= thresholds[best]
         return sure
 
 

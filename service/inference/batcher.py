@@ -199,6 +199,11 @@ class Batcher:
         return len(self._queue)
 
     @property
+    def more_than_half_full(self) -> bool:
+        """Whether more than half of the queue is taken."""
+        return len(self._queue) > self._capacity / 2
+
+    @property
     def rate(self) -> float:
         """Texts a second while there is work, smoothed."""
         return self._rate

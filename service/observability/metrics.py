@@ -171,6 +171,11 @@ class Metrics:
             ("version",),
             registry=registry,
         )
+        self.relaxed = Counter(
+            "champion_cascade_relaxed_texts_total",
+            "Texts that the first stage of a cascade answered only because of CASCADE_OVERLOAD_LOSS.",
+            registry=registry,
+        )
         self._audited = Counter(
             "champion_cascade_audited_total",
             "Early answers of a cascade whose text went through all stages, by whether the label was the same.",

@@ -59,9 +59,7 @@ def test_windows_of_the_same_source_are_quiet(flagged) -> None:  # type: ignore[
         ("another language in a fifth", "language"),
     ],
 )
-def test_windows_that_drifted_are_found_by_the_signal_that_should(
-    flagged, scenario: str, signal: str
-) -> None:  # type: ignore[no-untyped-def]
+def test_each_drift_is_found_by_its_signal(flagged, scenario: str, signal: str) -> None:  # type: ignore[no-untyped-def]
     trial = flagged(scenario, 2)
     assert trial.flagged == 2
     assert trial.signals[signal] == 2

@@ -17,7 +17,7 @@ from tests.support.bundles import bbc_part
 LEVEL = 0.0085
 
 
-def test_no_reference_of_answers_alarms_in_three_percent_of_windows() -> None:
+def test_no_reference_alarms_in_three_percent_of_windows() -> None:
     rng = np.random.default_rng(3)
     classes = np.array(list("abcd"))
     rates, unbounded = [], []

@@ -80,7 +80,7 @@ def known() -> Results:
     return results
 
 
-def test_a_closed_loop_keeps_so_many_clients_busy_and_counts_failures():
+def test_a_closed_loop_keeps_clients_busy_and_counts_failures():
     with echo(pause=0.01, every_third_fails=True) as (url, asked):
         found = asyncio.run(
             closed(Target(url, lambda text: {"text": text}), ["a", "b"], clients=4, seconds=0.4)
@@ -93,7 +93,7 @@ def test_a_closed_loop_keeps_so_many_clients_busy_and_counts_failures():
     assert found.rate == pytest.approx(found.answered / found.seconds)
 
 
-def test_an_open_loop_asks_at_its_rate_and_charges_a_stall_to_all_who_waited():
+def test_an_open_loop_keeps_its_rate_and_counts_the_waiting():
     with echo(pause=0.2) as (url, asked):
         found = asyncio.run(opened(Target(url, lambda text: [text]), ["a"], rate=40, seconds=1.0, seed=1))
     assert found.failed == 0

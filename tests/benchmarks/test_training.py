@@ -16,7 +16,7 @@ from benchmarks.training.ways import Measured
 from training.data import Part
 
 
-def test_articles_are_cut_to_the_length_of_news_and_no_article_is_in_two_parts() -> None:
+def test_articles_are_cut_short_and_each_is_in_one_part() -> None:
     found = benchmark_texts(None, train=60, test=40, seed=1)
     assert "BBC News" in found.source
     assert (len(found.splits.train), len(found.splits.test)) == (60, 40)

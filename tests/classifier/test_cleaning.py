@@ -76,9 +76,7 @@ def _cleaning_bundle(model: Classifier, folder: Path) -> Classifier:
     return seal_bundle(folder, description, golden_texts=[SENT, CLEAN], data={})
 
 
-def test_the_model_reads_the_cleaned_text_and_the_sent_one_is_kept(
-    any_model: Classifier, tmp_path: Path
-) -> None:
+def test_the_model_reads_cleaned_text_and_the_original_is_kept(any_model: Classifier, tmp_path: Path) -> None:
     cleaning = _cleaning_bundle(any_model, tmp_path / "bundle")
     assert CLEANING.apply(SENT) == READ
     np.testing.assert_array_equal(cleaning.predict([SENT]), any_model.predict([READ]))

@@ -64,7 +64,7 @@ def test_the_faster_one_runs(both: Path) -> None:
     assert "times as fast" in chosen.reason
 
 
-def test_int8_on_request_is_another_computation_of_the_same_model(both: Path) -> None:
+def test_int8_on_request_computes_the_same_model_differently(both: Path) -> None:
     texts = bbc_part(2)[0][:8]
     exact = load_fastest(both, precision="float32")
     rounded = load_fastest(both, precision="int8")

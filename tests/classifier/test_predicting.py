@@ -132,7 +132,7 @@ def test_outputs_that_are_no_logits_are_an_error_and_no_answer(row: list[float],
         broken.predict(["one", "two"])
 
 
-def test_a_batch_beside_others_gets_the_same_answers_on_one_thread(any_model: Classifier) -> None:
+def test_parallel_batches_get_the_answers_of_one_thread(any_model: Classifier) -> None:
     batch = any_model.encode(TEXTS[:8])
     np.testing.assert_allclose(any_model.infer(batch, exclusive=False), any_model.infer(batch), atol=1e-6)
 

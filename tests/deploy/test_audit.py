@@ -28,7 +28,7 @@ def audit() -> ModuleType:
     return module
 
 
-def test_markers_and_removed_packages_are_left_out_and_hashes_stay(audit: ModuleType) -> None:
+def test_markers_and_removed_packages_are_left_out(audit: ModuleType) -> None:
     lock = """
 colorama==0.4.6 ; sys_platform == 'win32' \\
     --hash=sha256:aa
@@ -76,7 +76,7 @@ def tool(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(folder / "python"))
 
 
-def test_an_audit_without_an_answer_is_not_taken_for_a_clean_one(
+def test_an_audit_without_an_answer_is_not_clean(
     audit: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """pip-audit without a network ends with 1 and writes nothing."""

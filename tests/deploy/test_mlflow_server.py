@@ -78,9 +78,7 @@ def test_a_password_that_mlflow_refuses_is_told_at_once(script: ModuleType, tmp_
         script.server_environment(GIVEN | {"MLFLOW_AUTH_ADMIN_PASSWORD": "short"}, tmp_path)
 
 
-def test_variables_of_the_object_store_that_are_empty_count_as_unset(
-    script: ModuleType, tmp_path: Path
-) -> None:
+def test_empty_object_store_variables_count_as_unset(script: ModuleType, tmp_path: Path) -> None:
     given = {
         "AWS_ACCESS_KEY_ID": "",
         "AWS_DEFAULT_REGION": "",

@@ -38,14 +38,14 @@ def run(name: str, folder: Path, scale: float = 1.0) -> Result:
     return run_drill(TOYS[name], folder, scale=scale, seed=13)
 
 
-def test_scale_shrinks_counts_and_durations_and_the_seed_decides_the_rest(tmp_path: Path) -> None:
+def test_scale_shrinks_counts_and_durations_the_seed_the_rest(tmp_path: Path) -> None:
     bench = Bench(tmp_path, tmp_path, scale=0.01, seed=5)
     assert (bench.count(1000), bench.count(10), bench.count(10, least=3)) == (10, 1, 3)
     assert (bench.seconds(500), bench.seconds(60)) == (5.0, 2.0)
     assert bench.random().random() == bench.random().random()
 
 
-def test_the_project_has_the_drills_that_the_page_and_the_command_name() -> None:
+def test_page_and_command_name_every_drill() -> None:
     known = all_drills()
     assert {each.name.split(".")[0] for each in known} == {
         "http_input", "connections", "files", "bundles", "kills", "load", "memory", "stores", "models",
@@ -74,7 +74,7 @@ def test_a_drill_that_holds_leaves_its_figure_and_no_files(tmp_path: Path) -> No
     assert not (tmp_path / "toys.holds").exists()
 
 
-def test_a_drill_that_fails_keeps_its_files_and_its_first_faults(tmp_path: Path) -> None:
+def test_a_failed_drill_keeps_its_files_and_first_faults(tmp_path: Path) -> None:
     result = run("fails", tmp_path)
     assert (result.held, result.figure, len(result.faults)) == (False, "2 tried", 20)
     assert (tmp_path / "toys.fails" / "evidence").exists()

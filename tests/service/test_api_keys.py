@@ -72,7 +72,7 @@ def test_each_scope_opens_its_route_and_no_other(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_a_prediction_and_its_log_line_and_its_label_name_the_key(bundle, tmp_path, caplog):
+def test_prediction_log_line_and_label_name_the_key(bundle, tmp_path, caplog):
     path = tmp_path / "keys.json"
     key = key_file.add(path, "shop", ["classify", "feedback"])
 
@@ -99,7 +99,7 @@ def test_a_prediction_and_its_log_line_and_its_label_name_the_key(bundle, tmp_pa
     assert STRONG not in caplog.text
 
 
-def test_feedback_reaches_the_keys_own_predictions_and_tells_nothing_of_others(bundle, tmp_path):
+def test_feedback_reaches_only_the_keys_own_predictions(bundle, tmp_path):
     path = tmp_path / "keys.json"
     shop = key_file.add(path, "shop", ["classify", "feedback"])
     other = key_file.add(path, "other", ["classify", "feedback"])
@@ -266,7 +266,7 @@ def test_a_rate_limit_answers_429_and_when_to_come_back(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_guesses_are_slowed_by_address_and_lock_out_no_key_that_cannot_be_guessed(bundle, tmp_path):
+def test_guesses_are_slowed_by_address_and_lock_out_no_key(bundle, tmp_path):
     path = tmp_path / "keys.json"
     strong = key_file.add(path, "shop", ["read"])
 

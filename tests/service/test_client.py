@@ -28,7 +28,7 @@ def many(count: int) -> list[str]:
 # -- cutting and waiting --------------------------------------------------------------------------------------------
 
 
-def test_a_long_list_is_cut_by_texts_and_by_bytes_and_nothing_is_lost():
+def test_a_long_list_is_cut_by_texts_and_bytes_without_loss():
     texts = ["short", "x" * 100, "y" * 100, "also short", "z" * 500]
     for limit, size in ((2, 10_000), (100, 150), (1, 1)):
         cut = list(pieces(texts, {"top_k": 1}, texts=limit, size=size))
@@ -66,7 +66,7 @@ def test_the_pause_is_what_the_service_asks_for_or_grows(outcome, low, high):
         httpx.ReadTimeout("late"),
     ],
 )
-def test_what_may_have_been_done_or_cannot_help_is_not_tried_again(outcome):
+def test_unsafe_and_pointless_retries_are_not_made(outcome):
     assert Patience().pause(outcome, tries=1, spent=0) is None
 
 

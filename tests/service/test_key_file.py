@@ -139,7 +139,7 @@ def test_a_symbolic_link_stays_one(tmp_path):
         (content({**GOOD, "key": "champion_in_clear"}), r"keys\[0\].key"),
     ],
 )
-def test_a_wrong_file_is_refused_whole_and_its_content_not_repeated(wrong, says):
+def test_a_wrong_file_is_refused_without_quoting_it(wrong, says):
     with pytest.raises(KeyFileError, match=says) as refused:
         key_file.parse(wrong)
     assert "champion_in_clear" not in str(refused.value)

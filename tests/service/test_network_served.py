@@ -84,7 +84,7 @@ def test_everybody_gets_the_answer_of_their_own_text(network_bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_a_device_that_is_not_there_is_said_and_nothing_else_is_served(network_bundle, tmp_path):
+def test_a_missing_device_is_reported_and_nothing_is_served(network_bundle, tmp_path):
     """The follower does not quietly compute on the processor."""
     follower = ChampionFollower(
         TrackingSettings(var_dir=tmp_path, model_uri=str(network_bundle)),
@@ -122,7 +122,7 @@ def test_the_model_card_says_how_int8_agrees_with_float32_here(network_bundle, t
     assert asked["int8"]["max_difference"] == pytest.approx(difference, abs=1e-5)
 
 
-def test_int8_that_differs_from_float32_is_refused_and_the_card_says_why(network_bundle, tmp_path):
+def test_int8_that_differs_is_refused_and_the_card_says_why(network_bundle, tmp_path):
     folder = Path(shutil.copytree(network_bundle, tmp_path / "both"))
     quantise(folder)
     seal_anew(folder, "model.onnx", bbc_part(2)[0][:8])

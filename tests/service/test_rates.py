@@ -14,7 +14,7 @@ class Time:
         return self.now
 
 
-def test_a_bucket_gives_its_capacity_and_is_refilled_over_a_minute():
+def test_a_bucket_is_refilled_over_a_minute():
     time = Time()
     bucket = TokenBucket(6, time)
     assert [bucket.take() for _ in range(6)] == [0] * 6

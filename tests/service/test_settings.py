@@ -32,7 +32,7 @@ def test_keys_that_hold_no_key_are_refused():
         ServiceSettings(api_keys=" , ")
 
 
-def test_threads_are_the_cores_that_the_process_may_use_unless_said():
+def test_threads_default_to_the_cores_of_the_process():
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:

@@ -186,7 +186,7 @@ def unread(port: int, answers: int):
 
 
 @pytest.mark.slow
-def test_it_does_not_wait_for_clients_that_read_nothing_and_ends_at_once_when_told_twice(bundle, tmp_path):
+def test_shutdown_does_not_wait_for_stalled_clients(bundle, tmp_path):
     settings = {"MODEL_URI": str(bundle)}
     with serving(tmp_path / "var", settings) as server:
         port = int(server.address.rpartition(":")[2])

@@ -28,7 +28,7 @@ def workers(pid: int) -> list[psutil.Process]:
     ]
 
 
-def test_it_opens_one_port_restarts_its_worker_and_takes_it_along(bundle, tmp_path):
+def test_it_opens_one_port_restarts_and_ends_its_worker(bundle, tmp_path):
     with serving(tmp_path / "var", {"MODEL_URI": str(bundle)}, supervised=True) as server:
         supervisor = psutil.Process(server.process.pid)
         family = [supervisor, *supervisor.children(recursive=True)]

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import pytest
 
+from stores import lease
 from stores.alias_changes import CHALLENGER, CHAMPION, INTENT, PREVIOUS, PROMOTED_AT, AliasChanges
 from stores.errors import ChampionChanged, ModelNotRegistered, PromotionBusy
 from stores.lease import LEASE_PREFIX
@@ -76,7 +78,7 @@ def test_every_write_is_a_place_to_be_killed_at(killed: tuple[Path, list[int]]) 
 
 @pytest.mark.parametrize("number", range(1, LAST_WRITE + 2))
 @pytest.mark.parametrize("command", ["rollback", "promote"])
-def test_a_promotion_killed_at_any_write_is_completed_or_undone_by_the_next_command(
+def test_a_promotion_killed_at_any_write_is_completed_or_undone(
     killed: tuple[Path, list[int]], tmp_path: Path, number: int, command: str
 ) -> None:
     shutil.copy(killed[0] / str(number) / "mlflow.db", tmp_path)
@@ -129,7 +131,7 @@ def test_the_first_champion_is_compared_with_none(registry: ModelRegistry) -> No
         registry.rollback()
 
 
-def test_where_both_aliases_are_on_one_version_a_rollback_says_so(registry: ModelRegistry) -> None:
+def test_a_rollback_to_the_same_version_says_so(registry: ModelRegistry) -> None:
     registry.client.set_registered_model_alias(
         registry.name, PREVIOUS, "1"
     )  # as older releases could leave it
@@ -151,7 +153,7 @@ def test_of_promotions_at_once_against_one_champion_one_wins(three: Path, tmp_pa
     assert not [key for key in tags(registry) if key.startswith((LEASE_PREFIX, INTENT))]
 
 
-def test_a_lease_that_another_machine_holds_is_waited_for_until_it_expires(registry: ModelRegistry) -> None:
+def test_a_lease_of_another_machine_is_waited_for(registry: ModelRegistry) -> None:
     def lease(seconds: float, **more: object) -> None:
         value = {"expires_at": time.time() + seconds, "holder": "other", "file_lock": False, **more}
         registry.client.set_registered_model_tag(registry.name, f"{LEASE_PREFIX}ff", json.dumps(value))
@@ -174,12 +176,21 @@ def test_a_lease_that_another_machine_holds_is_waited_for_until_it_expires(regis
 def test_a_promotion_whose_lease_ran_out_stops_and_is_repaired(
     registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = AliasChanges(registry.client, registry.name, None, lease_seconds=0.5)
+    late = 0.0
+    monkeypatch.setattr(
+        lease,
+        "time",
+        SimpleNamespace(
+            monotonic=lambda: time.monotonic() + late, time=lambda: time.time() + late, sleep=time.sleep
+        ),
+    )
+    changes = AliasChanges(registry.client, registry.name, None, lease_seconds=60)
     moved = mlflow.MlflowClient.set_registered_model_alias
 
     def slowly(*args: object, **kwargs: object) -> None:
+        nonlocal late
         moved(*args, **kwargs)  # type: ignore[arg-type]
-        time.sleep(0.6)
+        late = 61
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", slowly)

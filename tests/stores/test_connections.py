@@ -79,7 +79,7 @@ def test_every_use_of_the_store_notices(tmp_path: Path, use: str) -> None:
     store.close()
 
 
-def test_a_file_that_cannot_be_opened_again_is_an_error_until_it_can(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_reopened_is_an_error(tmp_path: Path) -> None:
     database = tmp_path / "predictions.db"
     store = PredictionStore.open(f"sqlite:///{database}")
     remove(database)
@@ -118,7 +118,7 @@ def test_statements_on_postgresql_have_a_limit(postgres: str) -> None:
         store.close()
 
 
-def test_a_server_that_acknowledges_and_does_not_answer_is_given_up_and_found_again(postgres: str) -> None:
+def test_a_silent_server_is_given_up_and_found_again(postgres: str) -> None:
     with new_database(postgres) as address:
         PredictionStore.open(address).close()
         url = make_url(address)

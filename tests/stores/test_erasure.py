@@ -28,7 +28,7 @@ def kept(store: PredictionStore, form: str, text: str = SECRET, **changes: Any) 
     return row
 
 
-def test_an_id_takes_labels_and_queue_with_it_and_no_other_prediction(store: PredictionStore) -> None:
+def test_an_id_erases_its_labels_and_queue_entry_only(store: PredictionStore) -> None:
     gone, same = kept(store, "full"), kept(store, "full")
     store.add_feedback({gone.id: "tech", same.id: "tech"})
     queue = LabelQueue(store)
@@ -88,7 +88,7 @@ def test_texts_of_older_releases_and_of_another_key_are_found(store: PredictionS
     assert sorted(erase_texts(store, texts=[SECRET], keys=["a key"]).ids) == sorted([old.id, keyed.id])
 
 
-def test_what_is_kept_of_nothing_is_counted_and_found_by_id_only(store: PredictionStore) -> None:
+def test_rows_without_a_text_are_counted_and_found_by_id_only(store: PredictionStore) -> None:
     row = kept(store, "none")
     found = erase_texts(store, texts=[SECRET])
     assert (found.ids, found.unreadable) == ([], 1)
@@ -120,7 +120,7 @@ def test_no_erased_text_is_left_in_the_file(tmp_path: Path) -> None:
     assert sha256_of_text(SECRET).encode() not in content, "a short text can be guessed from it"
 
 
-def test_pruned_texts_that_were_labelled_are_not_learned_from_again(store: PredictionStore) -> None:
+def test_pruned_labelled_texts_are_not_learned_from(store: PredictionStore) -> None:
     labelled, other = kept(store, "full", created_at=1.0), kept(store, "full", "No label.", created_at=1.0)
     store.add_feedback({labelled.id: "tech"})
     Retention(store, Policy(delete_before=2.0)).forget(lambda _: "", now=3.0)

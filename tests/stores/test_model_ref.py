@@ -79,7 +79,7 @@ def test_a_folder_without_a_separator_has_to_be_there(
     assert fields("7") == {"version": "7"}
 
 
-def test_the_configured_model_is_the_alias_unless_an_address_is_set() -> None:
+def test_the_configured_model_is_the_alias_or_the_set_address() -> None:
     settings = TrackingSettings(model_name="tickets", model_alias="prod", model_uri=None)
     reference = ModelRef.configured(settings)
     assert (reference.name, reference.alias, str(reference)) == (None, "prod", "models:/tickets@prod")
@@ -137,7 +137,7 @@ def test_a_bundle_of_a_run_and_one_in_a_folder_are_found(var: Path) -> None:
     assert (folder.model.version, folder.model.name, folder.title) == ("folder", "bundle", "bundle bundle")
 
 
-def test_every_command_takes_every_form_and_refuses_with_one_message(
+def test_every_command_takes_every_form_with_one_refusal(
     var: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from classifier import Classifier

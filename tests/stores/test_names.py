@@ -77,7 +77,7 @@ def test_plain_names_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "a/b", "a:b", "a#b", "what?", "a@b", 'a"b', "a\\b", "..", ".", " a", "a\n", "a\tb", "x" * 201]
 )  # fmt: skip
-def test_a_model_that_could_not_be_registered_or_found_is_refused(name: str) -> None:
+def test_a_model_name_the_registry_cannot_keep_is_refused(name: str) -> None:
     with pytest.raises(NameRefused, match="MODEL_NAME"):
         check_model_name(name)
     with pytest.raises(NameRefused):
@@ -104,7 +104,7 @@ def test_an_experiment_is_not_named_for_a_path() -> None:
     assert experiment_name_fault("Support tickets: R&D [März]") is None
 
 
-def test_a_label_that_the_prediction_store_cannot_keep_is_refused() -> None:
+def test_a_label_the_store_cannot_keep_is_refused() -> None:
     check_labels(["x" * 256, "😀", "a\nb"])
     for label in ("x" * 257, "a\0", "\ud83d"):
         with pytest.raises(NameRefused, match="label"):

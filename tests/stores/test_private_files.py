@@ -52,7 +52,7 @@ def test_var_private_false_leaves_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "var" / "predictions.db").stat().st_mode) == 0o644
 
 
-def test_an_older_releases_folder_is_closed_and_a_strangers_is_not(tmp_path: Path) -> None:
+def test_only_folders_of_the_own_user_are_made_private(tmp_path: Path) -> None:
     ours, other = tmp_path / "var", tmp_path / "shared"
     for folder in (ours, other):
         folder.mkdir(mode=0o755)

@@ -24,7 +24,7 @@ def version(number: str, **tags: str) -> RegisteredModel:
     return RegisteredModel("tickets", number, f"m-{number}", "", tags=tags)
 
 
-def test_labels_are_listed_in_a_tag_where_they_fit_and_digested_always() -> None:
+def test_labels_are_always_digested_and_listed_where_they_fit() -> None:
     few = ["C++", "Clothing, Shoes (kids)", "Überweisung", "票"]
     tags = label_tags(few)
     assert labels_in(tags) == tuple(few)
@@ -52,7 +52,7 @@ def test_other_labels_and_a_gate_that_said_no_are_refusals() -> None:
     assert refused.refusals()[1] == "the gate refused version 4: Too slow"
 
 
-def test_without_a_champion_or_without_known_labels_nothing_differs() -> None:
+def test_without_champion_or_known_labels_nothing_differs() -> None:
     assert not PromotionChange(version("1"), None, ("a", "b"), ()).labels_differ
     assert not PromotionChange(version("2"), version("1"), ("a", "b"), ()).labels_differ
     assert PromotionChange(version("2", gate="failed"), None, ("a",), ()).refusals()
@@ -68,7 +68,7 @@ def test_without_a_champion_or_without_known_labels_nothing_differs() -> None:
         (("/data/a.csv", None), ("/data/b.csv", None), True),
     ],
 )
-def test_a_source_is_another_by_its_name_unless_it_holds_the_same_texts(
+def test_another_name_is_another_source_unless_texts_are_equal(
     before: tuple[str | None, str | None], after: tuple[str | None, str | None], differ: bool
 ) -> None:
     def tags(source: str | None, fingerprint: str | None) -> dict[str, str]:

@@ -91,7 +91,7 @@ def test_the_registry_keeps_which_labels_its_champion_may_have(registry: ModelRe
     registry.client.delete_model_version("news", version.version)
 
 
-def test_labels_are_read_from_the_bundle_where_no_tag_lists_them(registry: ModelRegistry) -> None:
+def test_labels_without_a_tag_are_read_from_the_bundle(registry: ModelRegistry) -> None:
     version = registry.register(registry.by_version("1").model_uri, tags={"labels": "5 labels"})
     assert registry.labels_of(version) == TOPICS
     assert registry.digest_of(version) == labels_digest(TOPICS)
@@ -253,9 +253,7 @@ def test_a_model_of_mlflow_answers_as_the_bundle_does(registry: ModelRegistry, s
 MISSING = [None, float("nan"), pd.NA, pd.NaT, np.nan]
 
 
-def test_missing_text_gets_a_missing_answer_and_its_neighbours_theirs(
-    registry: ModelRegistry, sealed: Classifier
-) -> None:
+def test_a_missing_text_gets_a_missing_answer(registry: ModelRegistry, sealed: Classifier) -> None:
     assert registry.aliases()
     model = mlflow.pyfunc.load_model("models:/news/1")
     texts = ["Shares fell in London.", "The striker scored twice in the cup final."]

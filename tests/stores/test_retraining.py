@@ -19,7 +19,7 @@ CHECK = Check(
 )  # fmt: skip
 
 
-def test_of_several_processes_that_want_to_retrain_at_once_one_does(url: str) -> None:
+def test_of_several_processes_one_retrains(url: str) -> None:
     stores = [PredictionStore.open(url) for _ in range(4)]
     logs = [CheckLog(store) for store in stores]
     ids = [log.add(replace(CHECK, checked_at=number)) for number, log in enumerate(logs)]
@@ -38,7 +38,7 @@ def test_of_several_processes_that_want_to_retrain_at_once_one_does(url: str) ->
         store.close()
 
 
-def test_a_retraining_that_has_not_ended_blocks_longer_than_the_cool_down_but_not_for_ever(url: str) -> None:
+def test_an_unfinished_retraining_blocks_for_a_limited_time(url: str) -> None:
     store = PredictionStore.open(url)
     log = CheckLog(store)
     first, second = log.add(CHECK), log.add(CHECK)
@@ -61,7 +61,7 @@ def test_a_retraining_that_was_interrupted_blocks_none(url: str) -> None:
     store.close()
 
 
-def test_a_retraining_that_is_dated_far_ahead_was_before_the_clock_was_set_back_and_blocks_nothing(
+def test_a_retraining_dated_far_ahead_does_not_block(
     url: str,
 ) -> None:
     store = PredictionStore.open(url)
@@ -81,7 +81,7 @@ def test_a_retraining_that_is_dated_far_ahead_was_before_the_clock_was_set_back_
     store.close()
 
 
-def test_labelled_texts_are_the_newest_of_each_label_that_is_in_force(url: str) -> None:
+def test_labelled_texts_are_the_newest_of_each_current_label(url: str) -> None:
     store = PredictionStore.open(url)
     rows = [prediction(f"text {n}", created_at=float(n)) for n in range(10)]
     rows += [
@@ -106,7 +106,7 @@ def test_labelled_texts_are_the_newest_of_each_label_that_is_in_force(url: str) 
     store.close()
 
 
-def test_a_labelled_text_says_how_likely_it_belongs_to_an_even_sample_of_the_traffic(url: str) -> None:
+def test_a_labelled_text_has_its_sampling_probability(url: str) -> None:
     store = PredictionStore.open(url)
     rows = [prediction(f"text {n}", created_at=float(n)) for n in range(4)]
     store.add(rows)

@@ -100,7 +100,7 @@ def test_a_file_has_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("password", ["p@ss/w#r%d", "p@s?s"])
-def test_a_password_that_is_not_encoded_is_refused_and_not_shown(password: str) -> None:
+def test_an_unencoded_password_is_refused_and_not_shown(password: str) -> None:
     with pytest.raises(PredictionStoreError, match="PREDICTIONS_PASSWORD") as refused:
         _ = PredictionSettings(predictions_url=f"postgresql://champion:{password}@postgres/predictions").url
     assert "p@s" not in str(refused.value)

@@ -174,7 +174,7 @@ def test_keys_are_read_from_text_and_files_and_refused_by_name(tmp_path: Path) -
             SigningKeys.read(public=public)
 
 
-def test_a_version_from_before_keys_were_set_is_signed_by_a_command(
+def test_a_command_signs_a_version_from_before_keys_were_set(
     registry: ModelRegistry, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = registered(registry, bundle, promote=False).version

@@ -41,7 +41,7 @@ def test_a_label_counts_by_its_own_source(store: PredictionStore) -> None:
     assert read.true_label == "politics"
 
 
-def test_a_label_that_another_source_gave_before_is_still_written(store: PredictionStore) -> None:
+def test_a_label_given_by_another_source_is_still_written(store: PredictionStore) -> None:
     row = prediction("a")
     store.add([row])
     store.add_feedback({row.id: "tech"}, source="load", at=1.0)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from classifier import Classifier, Description, seal_bundle
 from classifier.reference import reference_frame, write_reference
-from classifier.runtimes.cascade import CascadeDescription, StageDescription
+from classifier.runtimes.cascade import CascadeDescription, RelaxedThresholds, StageDescription
 from classifier.runtimes.sklearn import save_skops
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms
 from tests.support.bundles import TOPICS, bbc_part
@@ -28,13 +28,19 @@ LATE = "The minister said on Tuesday that he would think about it."
 
 
 def sealed_cascade(
-    folder: Path, *, threshold: float = 0.6, unseen: str | None = None, sureness: float = 1.0
+    folder: Path,
+    *,
+    threshold: float = 0.6,
+    relaxed: float | None = None,
+    unseen: str | None = None,
+    sureness: float = 1.0,
 ) -> Classifier:
     """A cascade of a linear stage without scikit-learn and a pipeline, with part 1 of BBC News as its reference.
 
     Args:
         folder: made by this call.
         threshold: probability from which the linear stage answers, for every label.
+        relaxed: the same under overload, at a loss of at most 0.02.
         unseen: topic of which neither the linear stage nor the reference has any text.
         sureness: factor of the linear stage's logits.
     """
@@ -56,7 +62,13 @@ def sealed_cascade(
     CascadeDescription(
         stages=(
             StageDescription(
-                name=FIRST, kind="static_linear", weights=(1.0,), thresholds=(threshold,) * len(TOPICS)
+                name=FIRST,
+                kind="static_linear",
+                weights=(1.0,),
+                thresholds=(threshold,) * len(TOPICS),
+                relaxed=()
+                if relaxed is None
+                else (RelaxedThresholds(max_accuracy_loss=0.02, thresholds=(relaxed,) * len(TOPICS)),),
             ),
             StageDescription(name=LAST, kind="sklearn", weights=(0.2, 0.8)),
         )

@@ -18,6 +18,7 @@ from classifier.runtimes.cascade import (
     STAGES_FOLDER,
     CascadeDescription,
     CascadeModel,
+    RelaxedThresholds,
     StageDescription,
     log_softmax,
 )
@@ -28,6 +29,8 @@ from training.evaluation.metrics import positions_of
 from training.models.kinds.cascade import CascadeConfig
 from training.models.result import Trained, TrainingContext
 
+RELAXED_LOSSES = (0.01, 0.02, 0.05, 0.1)
+"""Limits for which `CASCADE_OVERLOAD_LOSS` of the service finds lower thresholds in the bundle."""
 _NOT_COPIED = {"golden.json", "int8.json", "manifest.json", "reference.parquet"}
 
 
@@ -76,6 +79,7 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
                 update={
                     "weights": weights[place],
                     "thresholds": chosen[place].thresholds if place < len(chosen) else None,
+                    "relaxed": fit_relaxed(found, weights, truth, config) if place == 0 else (),
                 }
             )
             for place, stage in enumerate(stages)
@@ -174,6 +178,37 @@ def fit_thresholds(
         chosen.append(stage)
         reached = reached & ~answers.answered(stage.thresholds)
     return chosen
+
+
+def fit_relaxed(
+    found: Sequence[Logits],
+    weights: Sequence[tuple[float, ...]],
+    truth: NDArray[np.int64],
+    config: CascadeConfig,
+) -> tuple[RelaxedThresholds, ...]:
+    """Thresholds of the first stage for each of `RELAXED_LOSSES` above `max_accuracy_loss` that the texts can show.
+
+    The other stages keep theirs, and with them their share of `max_accuracy_loss`.
+    """
+    early_stages = len(found) - 1
+    others = config.max_accuracy_loss * (early_stages - 1) / early_stages
+    full = pooled(found, weights[-1]).argmax(axis=1)
+    reached = np.ones(len(truth), dtype=bool)
+    answers = stage_answers(found, weights, 0, full=full, truth=truth, reached=reached)
+    relaxed = []
+    for loss in RELAXED_LOSSES:
+        if loss <= config.max_accuracy_loss:
+            continue
+        stage = choose_thresholds(
+            answers,
+            found[0].shape[1],
+            max_loss=loss - others,
+            max_class_loss=max(config.max_class_loss, 2 * loss),
+            confidence=1 - (1 - config.confidence) / early_stages,
+        )
+        if stage.share > 0:
+            relaxed.append(RelaxedThresholds(max_accuracy_loss=loss, thresholds=stage.thresholds))
+    return tuple(relaxed)
 
 
 def stage_answers(

@@ -91,7 +91,7 @@ def test_refusals_are_one_line_and_exit_1(batch: BatchCommand, tmp_path: Path) -
     assert "nowhere" in missing.stderr
 
 
-def test_the_champion_of_the_registry_scores_and_a_pin_is_honoured(
+def test_the_champion_or_the_pinned_version_scores(
     batch: BatchCommand, batch_bundle: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in.csv").write_text("text\nShares fell\n", encoding="utf-8")

@@ -81,7 +81,7 @@ class KillsAWorker:
 
 
 @pytest.mark.slow
-def test_the_output_is_that_of_one_process_though_a_worker_is_killed(
+def test_a_killed_worker_does_not_change_the_output(
     cluster: str, scored: Path, model: ScoringModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job, killer = job_in(tmp_path, "csv", scored), KillsAWorker(at=3)
@@ -97,7 +97,7 @@ def test_the_output_is_that_of_one_process_though_a_worker_is_killed(
 
 
 @pytest.mark.slow
-def test_workers_that_die_too_often_fail_a_job_that_any_engine_goes_on_with(
+def test_repeated_worker_deaths_fail_a_job_that_can_be_resumed(
     cluster: str, scored: Path, model: ScoringModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job, killer = job_in(tmp_path, "parquet", scored), KillsAWorker(at=5)
@@ -135,7 +135,7 @@ def test_more_workers_than_processors_are_refused(
 
 
 @pytest.mark.slow
-def test_a_ray_of_its_own_ends_with_the_command_and_what_is_done_is_kept(
+def test_a_local_ray_ends_with_the_command_and_keeps_results(
     batch: BatchCommand, scored: Path, model: ScoringModel, tmp_path: Path
 ) -> None:
     job = job_in(tmp_path, "jsonl.gz", scored)
@@ -186,7 +186,7 @@ def test_the_chunks_of_a_lost_machine_go_to_the_others(
     assert job.target.read_bytes() == (scored / "unbroken.csv").read_bytes()
 
 
-def test_a_cluster_that_accepts_connections_and_does_not_answer_is_refused(
+def test_a_cluster_that_does_not_answer_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("stores.cluster._ANSWER_SECONDS", 0.5)

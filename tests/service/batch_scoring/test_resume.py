@@ -59,7 +59,7 @@ def parts_done(output: Path) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", ["csv", "jsonl.gz", "parquet"])
-def test_a_run_that_is_killed_twice_gives_the_file_of_an_unbroken_one(
+def test_a_run_killed_twice_gives_the_same_file(
     extension: str, batch: BatchCommand, model: ScoringModel, tmp_path: Path
 ) -> None:
     chance = random.Random(extension)
@@ -115,7 +115,7 @@ def lines_of(job: Job) -> list[str]:
 WHOLE = ["text", *[f"Shares fell {i} times" for i in range(50)]]
 
 
-def test_a_part_that_was_written_and_not_counted_is_written_again(job: Job, model: ScoringModel) -> None:
+def test_a_part_written_but_not_counted_is_written_again(job: Job, model: ScoringModel) -> None:
     stopped_after(2, job, model)
     parts = job.target.with_name("out.csv.parts")
     shutil.copy(parts / "part-000001.csv", parts / "part-000002.csv")

@@ -81,7 +81,7 @@ def test_what_is_no_http_has_the_contracts_shape(server, request_):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_protocol_errors_are_counted_and_logged_with_the_requests_id(server):
+def test_protocol_errors_are_counted_and_logged_with_the_id(server):
     def counted() -> float:
         text = ask(server, b"GET /metrics HTTP/1.1\r\n" + HOST + b"\r\n").body.decode()
         found = re.search(
@@ -127,7 +127,7 @@ def test_another_protocol_is_not_taken_and_the_body_not_lost(server, protocol):
     )
 
 
-def test_requests_in_a_row_are_answered_in_order_and_not_without_number(server):
+def test_pipelined_requests_are_answered_in_order_and_bounded(server):
     with RawConnection(server) as connection:
         connection.send(
             post("/classify", TEXT) + b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n" + b"nonsense\r\n\r\n"
@@ -216,7 +216,7 @@ def test_a_large_body_keeps_nobody_waiting(server):
         assert large.answer().status == 200
 
 
-def test_bodies_in_flight_are_bounded_and_small_ones_still_answered(server):
+def test_bodies_in_flight_are_bounded_and_small_ones_answered(server):
     part = b'{"text": ["' + b"a" * 5_000_000
     head = post("/classify", b"").replace(b"Content-Length: 0", b"Content-Length: 8000000")
     with RawConnection(server) as first, RawConnection(server) as second:
@@ -286,7 +286,7 @@ def test_a_client_that_does_not_read_is_cut_off(server):
 
 
 @pytest.mark.parametrize("supervised", [False, True])
-def test_clients_that_do_not_read_or_finish_do_not_delay_the_end(bundle, tmp_path, supervised):
+def test_stalled_clients_do_not_delay_the_shutdown(bundle, tmp_path, supervised):
     with (
         serving(tmp_path, {"MODEL_URI": str(bundle)}, supervised=supervised) as server,
         RawConnection(server, receive_buffer=4096) as unread,
@@ -447,7 +447,7 @@ def _until(condition, seconds: float = 20) -> None:
         time.sleep(0.1)
 
 
-def test_an_answer_is_written_in_one_piece_with_the_headers_of_all(server):
+def test_an_answer_is_written_in_one_piece_with_all_headers(server):
     """Small answers bypass uvicorn's messages; large pages, HEAD and HTTP/1.0 do not."""
     names = {
         request: set(

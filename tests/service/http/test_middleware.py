@@ -52,7 +52,7 @@ def test_a_full_queue_is_429_with_retry_after(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_an_almost_full_queue_refuses_lists_before_they_are_parsed(bundle, tmp_path):
+def test_an_almost_full_queue_refuses_lists_before_parsing(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path, queue_texts=4, max_texts=4) as (engine, model):
             async with asgi_client(engine) as client:
@@ -167,7 +167,7 @@ def test_a_deadline_that_is_none_is_422(bundle, tmp_path, deadline):
     asyncio.run(story())
 
 
-def test_a_text_that_breaks_the_model_is_500_and_the_others_are_answered(bundle, tmp_path, caplog):
+def test_a_text_that_breaks_the_model_fails_alone_with_500(bundle, tmp_path, caplog):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):
             async with asgi_client(engine) as client:
@@ -189,7 +189,7 @@ def test_a_text_that_breaks_the_model_is_500_and_the_others_are_answered(bundle,
     assert POISON not in caplog.text
 
 
-def test_a_dead_thread_turns_livez_red_and_everything_is_answered(bundle, tmp_path, monkeypatch):
+def test_a_dead_thread_fails_livez_and_requests_are_answered(bundle, tmp_path, monkeypatch):
     monkeypatch.setattr("threading.excepthook", lambda _: None)
 
     async def story() -> None:
@@ -208,7 +208,7 @@ def test_a_dead_thread_turns_livez_red_and_everything_is_answered(bundle, tmp_pa
     asyncio.run(story())
 
 
-def test_while_draining_accepted_work_is_answered_and_new_work_refused(bundle, tmp_path):
+def test_draining_answers_accepted_work_and_refuses_new(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):
             async with asgi_client(engine) as client:
@@ -318,7 +318,7 @@ def test_feedback_for_an_older_models_label_is_taken(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_without_a_log_answers_are_given_and_feedback_finds_nothing(bundle, tmp_path):
+def test_without_a_log_texts_are_answered_and_feedback_is_not(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path, log_predictions=False) as (engine, _):
             async with asgi_client(engine) as client:

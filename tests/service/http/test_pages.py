@@ -75,7 +75,7 @@ def newest(server: Server) -> LabelledPrediction:
 
 
 @pytest.mark.parametrize(("size", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
-def test_a_text_is_classified_and_its_label_confirmed_or_corrected(browser, server: Server, size, name):
+def test_a_label_is_shown_and_confirmed_or_corrected(browser, server: Server, size, name):
     visit = Visit(browser, server.address, size)
     page = visit.open("/ui")
     visit.picture(f"ui-{name}-start")

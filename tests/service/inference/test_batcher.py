@@ -178,7 +178,7 @@ def test_a_batch_that_takes_too_long_is_no_sign_of_life(classifier):
     desk.batcher.stop(10)
 
 
-def test_stopping_computes_what_was_accepted_and_refuses_the_rest(desk):
+def test_stopping_computes_accepted_work_and_refuses_the_rest(desk):
     held = desk.hold()
     accepted = [desk.job(f"accepted {number}") for number in range(5)]
     desk.batcher.stop(0)
@@ -189,7 +189,7 @@ def test_stopping_computes_what_was_accepted_and_refuses_the_rest(desk):
         assert job.future.result(10)
 
 
-def test_batches_that_wait_are_computed_side_by_side_each_on_one_core(classifier):
+def test_waiting_batches_run_in_parallel_each_on_one_core(classifier):
     desk = Desk(Trained(classifier), workers=2)
     first = desk.hold()
     desk.trained.entered.clear()
@@ -205,7 +205,7 @@ def test_batches_that_wait_are_computed_side_by_side_each_on_one_core(classifier
     desk.batcher.stop(10)
 
 
-def test_who_asks_for_a_text_that_is_being_computed_shares_what_comes_of_it(classifier):
+def test_concurrent_requests_for_one_text_share_its_result(classifier):
     desk = Desk(Trained(classifier), workers=2)
     held = desk.hold()
     desk.trained.entered.clear()

@@ -65,7 +65,7 @@ def test_no_room_keeps_nothing():
     assert cache.bytes == 0
 
 
-def test_a_text_asked_again_is_not_computed_again_but_logged_again(bundle, tmp_path):
+def test_a_repeated_text_is_logged_but_not_computed_again(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, model):
             async with asgi_client(engine) as client:
@@ -112,7 +112,7 @@ def test_equal_texts_that_wait_are_computed_once(bundle, tmp_path):
     asyncio.run(story())
 
 
-def test_where_the_time_went_stands_in_the_answer_and_in_the_metrics(bundle, tmp_path):
+def test_timings_are_in_the_answer_and_in_the_metrics(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path) as (engine, _model):
             async with asgi_client(engine) as client:

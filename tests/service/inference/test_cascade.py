@@ -18,7 +18,7 @@ from stores.predictions import PredictionStore
 from stores.predictions.audits import audited_answers
 from stores.settings import PredictionSettings
 from tests.support.bundles import bbc_part
-from tests.support.cascades import EARLY, FIRST, LAST, LATE
+from tests.support.cascades import EARLY, FIRST, LAST, LATE, sealed_cascade
 from tests.support.engines import Trained, asgi_client, running_engine, served
 
 
@@ -62,6 +62,41 @@ def test_early_answers_need_no_room_in_the_queue(cascade_bundle, tmp_path):
                 assert await computed == await queued == [LAST]
 
     asyncio.run(story())
+
+
+def test_overload_raises_early_answers_within_the_stated_loss(tmp_path):
+    sealed_cascade(tmp_path / "bundle", relaxed=0.01)
+
+    async def story(loss: float, expected: str) -> None:
+        folder = tmp_path / f"loss-{loss}"
+        settings = {"queue_texts": 2, "cascade_overload_loss": loss, "cascade_audit_rate": 1.0}
+        with running_engine(tmp_path / "bundle", folder, max_texts=2, **settings) as (engine, model):
+            async with asgi_client(engine) as client:
+                assert await stages_of(client, LATE) == [LAST], "nothing waits"
+                model.free.clear()
+                model.entered.clear()
+                computed = asyncio.ensure_future(stages_of(client, f"{LATE} Or not."))
+                await until(model.entered.is_set)
+                queued = asyncio.ensure_future(stages_of(client, [f"{LATE} Soon.", f"{LATE} Then."]))
+                await until(lambda: engine._batcher.queued == 2)
+                crowded = await client.post("/classify", json={"text": f"{LATE} Perhaps."})
+                if expected == FIRST:
+                    assert crowded.json()["predictions"][0]["stage"] == FIRST
+                else:
+                    assert crowded.status_code == 429
+                model.free.set()
+                assert await computed == [LAST]
+                assert await queued == [LAST, LAST]
+                metrics = (await client.get("/metrics")).text
+                assert f"champion_cascade_relaxed_texts_total {float(expected == FIRST)}" in metrics
+        assert engine.cascade_counts(model_of(engine)).audited == 0
+
+    def model_of(engine: Any) -> Any:
+        return engine.champion.served
+
+    asyncio.run(story(0.0, LAST))
+    asyncio.run(story(0.01, LAST))  # the bundle has thresholds for 0.02 only
+    asyncio.run(story(0.02, FIRST))
 
 
 def test_a_mixed_request_is_answered_as_in_process(cascade_bundle, tmp_path):

@@ -68,7 +68,7 @@ def test_a_key_keeps_its_model_and_the_share_is_kept():
     assert all(in_canary(key, "m-2", 1.0) for key in keys)
 
 
-def test_agreement_is_counted_by_label_and_begins_anew_with_another_pair():
+def test_agreement_is_counted_by_label_and_for_each_pair():
     counter = AgreementCounter()
     counter.add(("a", "b"), ["tech", "tech", "sports"], ["tech", "sports", "sports"])
     assert counter.of(("a", "b")) == Agreement(
@@ -162,7 +162,7 @@ def test_a_promoted_challenger_is_champion_for_everybody(bundle, second_bundle, 
     asyncio.run(story())
 
 
-def test_a_challenger_that_cannot_be_loaded_or_breaks_harms_nobody(bundle, tmp_path):
+def test_a_broken_challenger_does_not_affect_answers(bundle, tmp_path):
     async def story() -> None:
         with running_engine(bundle, tmp_path, shadow_rate=1.0) as (engine, model):
             broken = Trained(model)

@@ -95,7 +95,7 @@ def test_nothing_registered_says_what_to_do(settings):
     assert watched.failures == 1
 
 
-def test_the_newly_promoted_is_swapped_in_and_rollback_goes_back(settings, registry, bundle, second_bundle):
+def test_a_promotion_and_a_rollback_change_the_served_version(settings, registry, bundle, second_bundle):
     watched = Watched(settings)
     registered(registry, bundle)
     watched.follower.poll()
@@ -219,7 +219,7 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(settings, registry, bundle
     assert (copy / "golden.json").is_file()
 
 
-def test_without_mlflow_and_without_a_cache_it_says_so_without_addresses(tmp_path):
+def test_without_mlflow_or_cache_it_says_so_without_addresses(tmp_path):
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
     watched = Watched(tracking_in(tmp_path))
     watched.follower.poll()
@@ -306,9 +306,7 @@ def test_other_labels_are_not_served_until_they_are_accepted(
     assert (watched.version, watched.problem) == ("3", "")
 
 
-def test_where_no_labels_were_accepted_what_was_served_last_decides(
-    settings, registry, bundle, other_labels, home
-):
+def test_without_accepted_labels_the_last_served_ones_decide(settings, registry, bundle, other_labels, home):
     registered(registry, bundle, promote=False)
     registered(registry, other_labels, promote=False)
     client = registry.client  # as a person does it on MLflow's page
@@ -340,9 +338,7 @@ def test_where_no_labels_were_accepted_what_was_served_last_decides(
 
 
 @pytest.mark.parametrize("kind", ["other_estimator", "deep", "files_numbers"])
-def test_a_broken_version_is_refused_once_with_its_number_and_why(
-    settings, registry, bundle, tmp_path, caplog, kind
-):
+def test_a_broken_version_is_refused_once_with_its_reason(settings, registry, bundle, tmp_path, caplog, kind):
     watched = Watched(settings)
     registered(registry, bundle)
     watched.follower.poll()
@@ -359,9 +355,7 @@ def test_a_broken_version_is_refused_once_with_its_number_and_why(
     assert not any(record.exc_info for record in caplog.records)
 
 
-def test_a_model_of_another_kind_is_named_and_what_was_loaded_stays_remembered(
-    settings, registry, bundle, home
-):
+def test_another_kind_is_named_and_the_loaded_one_remembered(settings, registry, bundle, home):
     import mlflow.sklearn
     from sklearn.linear_model import LogisticRegression
 
@@ -395,7 +389,7 @@ def test_a_model_of_another_kind_is_named_and_what_was_loaded_stays_remembered(
         database.write_bytes(content)
 
 
-def test_a_pinned_version_in_the_cache_is_served_without_the_registry(settings, registry, bundle, home):
+def test_a_cached_pinned_version_needs_no_registry(settings, registry, bundle, home):
     registered(registry, bundle)
     pinned = settings.model_copy(update={"model_uri": f"models:/{registry.name}/1"})
     Watched(pinned).follower.poll()
@@ -414,7 +408,7 @@ def test_a_pinned_version_in_the_cache_is_served_without_the_registry(settings, 
         database.write_bytes(content)
 
 
-def test_a_registry_that_hangs_does_not_hold_up_a_start_from_the_cache(settings, registry, bundle, tmp_path):
+def test_a_hanging_registry_does_not_delay_a_cached_start(settings, registry, bundle, tmp_path):
     registered(registry, bundle)
     local = settings.model_copy(update={"var_dir": tmp_path})
     Watched(local).follower.poll()
@@ -438,7 +432,7 @@ def test_a_registry_that_hangs_does_not_hold_up_a_start_from_the_cache(settings,
         assert not watched.follower.alive, "the question that is under way does not hold up the end"
 
 
-def test_a_start_serves_what_the_registry_says_and_not_the_cache(settings, registry, bundle, second_bundle):
+def test_a_start_prefers_the_registry_to_the_cache(settings, registry, bundle, second_bundle):
     registered(registry, bundle)
     Watched(settings).follower.poll()
     registered(registry, second_bundle)

@@ -69,7 +69,7 @@ def test_readiness_follows_a_store_that_nobody_uses(tmp_path: Path) -> None:
     assert texts(tmp_path) == ["kept"]
 
 
-def test_a_store_that_is_full_is_not_ready_and_one_with_room_again_is(tmp_path: Path) -> None:
+def test_a_full_store_is_not_ready_until_it_has_room(tmp_path: Path) -> None:
     with running(tmp_path) as sink:
         until(lambda: sink.ready)
         store = sink._handle()
@@ -163,7 +163,7 @@ def test_what_is_kept_of_a_text(tmp_path: Path, form: str, stored: str) -> None:
     assert (kept.redacted_at is None) == (form != "none")
 
 
-def test_a_hash_is_keyed_and_the_same_for_every_process_of_a_store(tmp_path: Path) -> None:
+def test_hashes_are_keyed_and_equal_in_every_process(tmp_path: Path) -> None:
     texts_kept = []
     for _ in range(2):
         with running(tmp_path, store_text="hash") as sink:

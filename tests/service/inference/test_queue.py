@@ -73,7 +73,7 @@ def test_padding_stays_small_when_many_lengths_wait(model):
     assert computed < 1.15 * needed
 
 
-def test_padding_stays_small_when_few_and_different_lengths_wait(model):
+def test_padding_stays_small_for_few_different_lengths(model):
     rng = random.Random(5)
     line = LengthBucketedQueue()
     for _ in range(32):
@@ -105,7 +105,7 @@ def test_a_long_list_does_not_hold_up_a_single_text(model):
     assert next(place for place, batch in enumerate(batches) if single.items[0] in batch) <= 1
 
 
-def test_a_short_text_is_not_starved_by_long_ones_that_keep_coming(model):
+def test_a_short_text_is_not_starved_by_long_ones(model):
     line = LengthBucketedQueue()
     line.add(job_of(model, *[300] * 50))
     line.add(lonely := job_of(model, 2))
@@ -117,13 +117,13 @@ def test_a_short_text_is_not_starved_by_long_ones_that_keep_coming(model):
         raise AssertionError("two batches went by without the short text")
 
 
-def test_like_jobs_finish_in_the_order_of_arrival_when_the_queue_stays_full(model):
+def test_like_jobs_finish_in_order_in_a_full_queue(model):
     line = LengthBucketedQueue()
     waiting = [job_of(model, *[100] * 20) for _ in range(50)]
     for job in waiting:
         line.add(job)
     batches_of_a_queue = 50 * 20 // 4
-    left, waits, arrived = {job: 20 for job in waiting}, [], dict.fromkeys(waiting, 0)
+    left, waits, arrived = dict.fromkeys(waiting, 20), [], dict.fromkeys(waiting, 0)
     for taken in range(4 * batches_of_a_queue):
         for item in line.take(400):
             left[item.job] -= 1

@@ -79,7 +79,7 @@ def test_stray_quotes_beside_real_quoting(quote: str, tmp_path: Path) -> None:
         assert rows[11].values["text"] == "text 11, in quotes"
 
 
-def test_text_behind_a_closing_quote_is_kept_where_the_row_is_whole(tmp_path: Path) -> None:
+def test_text_after_a_closing_quote_is_kept_in_a_whole_row(tmp_path: Path) -> None:
     lines = [f'"text {n}, quoted",a' for n in range(20)] + ['"No" is no answer,b']
     table, rows = read(written(tmp_path / "a.csv", "text,label\n" + "\n".join(lines)))
     assert (rows[-1].values, rows[-1].problem) == ({"text": '"No" is no answer', "label": "b"}, None)
@@ -208,7 +208,7 @@ def test_a_header_in_another_encoding_names_the_likely_one(tmp_path: Path) -> No
         open_table(path, TableOptions(setting="data.{}={}"))
 
 
-def test_bytes_that_cannot_be_decoded_are_refused_where_they_are_needed(tmp_path: Path) -> None:
+def test_undecodable_bytes_are_refused_in_used_columns(tmp_path: Path) -> None:
     path = written(tmp_path / "a.csv", b"id,text\n1,caf\xe9\n\xe9,fine\n3,fine\n")
     table = open_table(path)
     assert [bool(row.problem) for row in table.rows(needed=[1])] == [True, False, False]

@@ -89,6 +89,28 @@ def test_a_stricter_limit_leaves_more_to_the_last_stage(trial: Trial) -> None:
     assert strict.figures["validation_share_early"] == 0 < loose.figures["validation_share_early"]
 
 
+def test_the_bundle_has_lower_thresholds_for_overload(trial: Trial) -> None:
+    bundle, trained = trial.cascade("overloaded", max_accuracy_loss=0.01)
+    trained.description.write(bundle)
+    first = CascadeDescription.read(bundle).stages[0]
+    assert [item.max_accuracy_loss for item in first.relaxed] == [0.02, 0.05, 0.1]
+    for item in first.relaxed:
+        for own, lower in zip(first.thresholds or (), item.thresholds, strict=True):
+            assert own is None or (lower is not None and lower <= own)
+    classifier = Classifier.load(bundle, verify=False)
+    texts = trial.splits.test.texts
+    encoded = classifier.encode(texts)
+    shares = [
+        np.mean([item.answered for item in classifier.relaxed(encoded, loss)]) for loss in (0.01, 0.05, 1)
+    ]
+    assert np.mean([item.answered for item in encoded]) == shares[0] <= shares[1] <= shares[2]
+    assert shares[0] < shares[2]
+    truth = np.array([trial.splits.labels.index(label) for label in trial.splits.test.labels])
+    early = classifier.infer(classifier.relaxed(encoded, 0.05)).argmax(axis=1)
+    full = classifier.predict(texts, all_stages=True).argmax(axis=1)
+    assert (full == truth).mean() - (early == truth).mean() <= 0.05
+
+
 @pytest.mark.parametrize("stages", [("later", "second"), ("linear", "unknown")])
 def test_a_stage_must_have_been_trained_before(trial: Trial, stages: tuple[str, str]) -> None:
     with pytest.raises(StageUnusable, match="comes later or has failed"):

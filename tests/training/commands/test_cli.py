@@ -48,7 +48,7 @@ def test_data_writes_texts_that_no_other_part_has(tmp_path: Path, var: Path) -> 
     assert not parts["holdout"] & parts["test"]
 
 
-def test_data_check_shows_what_it_found_and_a_grave_finding_is_status_2(var: Path) -> None:
+def test_data_check_shows_findings_and_grave_ones_are_status_2(var: Path) -> None:
     arguments = ["data-check", "quickstart", "--set", "data.limit=120"]
     passed = invoke(*arguments)
     assert passed.exit_code == 0
@@ -108,10 +108,11 @@ def test_promote_and_rollback_move_the_alias(tmp_path: Path, var: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_whose_eligible_candidates_cannot_be_trained_trains_nothing(var: Path) -> None:
+def test_a_run_without_a_trainable_winner_trains_nothing(var: Path) -> None:
     failed = invoke(
         "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.cascade=null",
-        "--set", "candidates.static_linear=null", "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
+        "--set", "candidates.static_linear=null",
+        "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
     )  # fmt: skip
     assert failed.exit_code == 2
     assert "no candidate of quickstart that may win can be trained" in failed.stderr
@@ -122,10 +123,11 @@ def test_a_run_whose_eligible_candidates_cannot_be_trained_trains_nothing(var: P
 
 
 @pytest.mark.slow
-def test_a_baseline_wins_where_it_may_and_the_next_run_meets_it_at_the_gate(var: Path) -> None:
+def test_a_baseline_may_win_and_is_the_next_runs_champion(var: Path) -> None:
     arguments = [
         "run", "quickstart", "--set", "data.limit=120", "--set", "candidates.cascade=null",
-        "--set", "candidates.static_linear=null", "--set", "candidates.minilm_3=null", "--set", "candidates.tfidf_catboost.iterations=10",
+        "--set", "candidates.static_linear=null",
+        "--set", "candidates.minilm_3=null", "--set", "candidates.tfidf_catboost.iterations=10",
         "--set", "baselines_may_win=true", "--set", "model_name=classical",
     ]  # fmt: skip
     assert invoke(*arguments).exit_code == 0

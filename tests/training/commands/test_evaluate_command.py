@@ -26,7 +26,7 @@ def invoke(*arguments: str) -> Result:
 
 
 @pytest.mark.slow
-def test_comparison_pictures_and_a_conclusion_come_with_every_run_of_several(first_run: Trained) -> None:
+def test_a_run_of_several_candidates_is_compared(first_run: Trained) -> None:
     report = first_run.outcome.report
     compared = {path.name for path in (report / "compared").iterdir()}
     assert compared == {

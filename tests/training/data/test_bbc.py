@@ -93,9 +93,7 @@ def test_another_process_with_another_hash_seed_divides_alike(bbc_splits: Splits
     assert result.stdout.strip() == bbc_splits.fingerprint
 
 
-def test_another_seed_divides_otherwise_but_finds_the_same_copies(
-    bbc: LoadedData, bbc_splits: Splits
-) -> None:
+def test_another_seed_finds_the_same_copies(bbc: LoadedData, bbc_splits: Splits) -> None:
     other = split_data(bbc, DataConfig(), 8)
     assert other.fingerprint != bbc_splits.fingerprint
     assert other.report.near_duplicates == bbc_splits.report.near_duplicates

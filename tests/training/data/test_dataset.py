@@ -50,7 +50,7 @@ def test_every_field_is_documented(config: type) -> None:
         assert '    """' in declaration.split("\n\n")[0], name
 
 
-def test_a_part_knows_the_rows_of_its_source_and_its_fingerprint_does_not(tmp_path: Path) -> None:
+def test_source_rows_do_not_change_a_parts_fingerprint(tmp_path: Path) -> None:
     rows = [SourceRow(7, "T-7"), SourceRow(9, "T-9", "b, before cleaning")]
     part = Part(["a", "b"], ["x", "y"], source_rows=rows)
     unknown = Part(["a", "b"], ["x", "y"])

@@ -75,7 +75,7 @@ def test_a_list_or_an_object_is_no_label_whichever_row_has_it(tmp_path: Path, la
     assert (refusal.value.row, refusal.value.column, refusal.value.value) == (4, "label", label)
 
 
-def test_lists_of_parquet_are_refused_and_so_are_texts_of_several_parts(tmp_path: Path) -> None:
+def test_parquet_lists_and_texts_of_several_parts_are_refused(tmp_path: Path) -> None:
     texts = _texts(4)
     for name, label in (("names", [["a"], ["b"], ["a", "b"], ["a"]]), ("ids", [[0], [1], [0, 1], [0]])):
         with pytest.raises(NotOneValue) as refusal:
@@ -98,7 +98,7 @@ def test_bytes_are_decoded_and_refused_where_they_are_no_text(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("lists", [["['a', 'b']", "['a']"], ["[0, 1]", "[1]"], ['{""a"": 1}', '{""b"": 1}']])
-def test_lists_written_as_text_are_refused_where_most_labels_are(tmp_path: Path, lists: list[str]) -> None:
+def test_lists_as_text_are_refused_if_most_labels_are_lists(tmp_path: Path, lists: list[str]) -> None:
     config = _csv(tmp_path / "a.csv", lists * 20 + ["a", "b"])
     with pytest.raises(DataRefused, match="40 of 42 labels are lists"):
         load_data(config, 1)
@@ -281,7 +281,7 @@ def test_which_of_several_columns_was_taken_is_said(tmp_path: Path) -> None:
     assert set(load_data(named, 1).labels) == {"c", "d"}
 
 
-def test_two_columns_of_one_name_are_ambiguous_only_where_they_are_needed() -> None:
+def test_equal_column_names_are_refused_only_where_needed() -> None:
     names = ["text", "label", "note", "note", "label"]
     assert unique_names(names) == ["text", "label", "note", "note#4", "label#5"]
     with pytest.raises(

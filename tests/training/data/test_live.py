@@ -42,7 +42,7 @@ def divided(live: list[tuple[str, str]], seed: int = 5, **config: object) -> tup
     return split_data(loaded, wanted, seed), loaded
 
 
-def test_live_texts_are_shared_out_and_leave_the_source_where_it_was() -> None:
+def test_live_texts_are_split_and_the_source_parts_stay() -> None:
     live = list(zip(sentences(400, 1), ["tech", "sport"] * 200, strict=True))
     plain = split_data(LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400)), DataConfig(), 5)
     splits, _ = divided(live, test=0.3, validation=0.2)
@@ -63,7 +63,7 @@ def test_live_texts_are_shared_out_and_leave_the_source_where_it_was() -> None:
     assert splits.fingerprint != plain.fingerprint
 
 
-def test_a_text_that_was_held_out_stays_held_out_whatever_else_is_labelled_later() -> None:
+def test_a_held_out_text_stays_held_out() -> None:
     live = list(zip(sentences(200, 2), ["tech", "sport"] * 100, strict=True))
     few, many = divided(live[:60])[0], divided(live[::-1])[0]
     for name in ("train", "validation", "test"):
@@ -98,7 +98,7 @@ def test_no_copy_of_a_text_stands_in_two_parts() -> None:
         assert {every[number][0] for number in group} == {"train"}
 
 
-def test_copies_that_contradict_one_another_are_not_kept_and_the_source_is_not_spared() -> None:
+def test_contradicting_copies_are_dropped_everywhere() -> None:
     plain = split_data(LoadedData("made up", SOURCE_TEXTS, RowCounts(read=400)), DataConfig(), 5)
     other = {"tech": "sport", "sport": "tech"}
     held, label = plain.test.texts[0], plain.test.labels[0]
@@ -126,7 +126,7 @@ def test_the_newest_of_a_class_are_kept() -> None:
     assert splits.report.live_facts()["live_over_the_cap"] == 8
 
 
-def test_the_store_gives_what_is_in_force_of_the_named_model_and_marks_the_traffic_of_today(
+def test_the_store_gives_current_labels_and_recent_traffic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAR_DIR", str(tmp_path))
@@ -156,9 +156,7 @@ def test_the_store_gives_what_is_in_force_of_the_named_model_and_marks_the_traff
     assert (live.counts.read, live.counts.exact_duplicates) == (5, 1)
 
 
-def test_of_what_the_label_queue_asked_for_the_held_out_texts_stand_for_the_traffic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_held_out_queue_texts_represent_the_traffic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch as the queue draws it: hard texts were five times as likely to be chosen as easy ones."""
     monkeypatch.setenv("VAR_DIR", str(tmp_path))
     easy, hard = sentences(240, 11), [text.upper() for text in sentences(160, 12)]
@@ -187,12 +185,12 @@ def test_of_what_the_label_queue_asked_for_the_held_out_texts_stand_for_the_traf
     assert counts[2] / 200 == pytest.approx(0.5, abs=0.1), "nobody knows how likely they were: as they come"
 
 
-def test_a_text_that_came_again_is_held_out_as_seldom_as_at_first() -> None:
+def test_a_repeated_text_is_held_out_no_more_often() -> None:
     rows = [LiveRow("said again", "tech", LIVE, 1.6), LiveRow("said again", "tech", LIVE, 0.1)]
     assert select_live(rows, SOURCE_TEXTS, 10, 2).held_out == [0.1]
 
 
-def test_a_file_of_labelled_texts_does_as_well_and_origins_survive_writing(tmp_path: Path) -> None:
+def test_a_file_of_labelled_texts_works_and_keeps_origins(tmp_path: Path) -> None:
     file = tmp_path / "labelled.jsonl"
     live = list(zip(sentences(40, 8), ["tech", "sport"] * 20, strict=True))
     lines = [json.dumps({"text": text, "label": label}) for text, label in live]
@@ -225,9 +223,7 @@ def _at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def test_labels_without_stored_texts_are_said_to_be_none_to_learn_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_without_stored_texts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAR_DIR", str(tmp_path))
     form = TextForm("hash", lambda: "a key")
     rows = [form.apply(prediction(text, created_at=1000.0)) for text in sentences(5, 3)]

@@ -79,7 +79,7 @@ def test_classes_that_do_not_rise_are_refused(bins: dict[str, float | None]) -> 
         DataConfig(label_bins=bins)
 
 
-def test_texts_without_labels_are_counted_too_and_copies_go_there() -> None:
+def test_texts_without_labels_are_counted_with_their_copies() -> None:
     data = loaded(a=60, b=60)
     data.part.texts[:2] = ["One and the same text.", "One and the same text!"]
     config = DataConfig(

@@ -58,7 +58,7 @@ def test_names_replace_a_header(tmp_path: Path) -> None:
     assert loaded.counts.read == 40
 
 
-def test_columns_with_common_names_are_found_whatever_their_case(tmp_path: Path) -> None:
+def test_common_column_names_are_found_in_any_case(tmp_path: Path) -> None:
     path = csv_of(tmp_path / "a.csv", ROWS, header=("Review", "Sentiment"))
     assert load_data(DataConfig(source=str(path)), 0).texts[0] == ROWS[0][0]
 
@@ -118,7 +118,7 @@ def test_bad_lines_of_jsonl_are_counted(tmp_path: Path) -> None:
     assert counts.examples == {"unreadable": [6, 7]}
 
 
-def test_too_many_unusable_rows_are_refused_with_reasons_and_row_numbers(tmp_path: Path) -> None:
+def test_too_many_unusable_rows_are_refused_with_reasons(tmp_path: Path) -> None:
     rows = [*ROWS, *[("", "even")] * 3, ("a text", " ")]
     path = csv_of(tmp_path / "a.csv", rows)
     with pytest.raises(DataRefused) as refusal:
@@ -186,7 +186,7 @@ def test_stray_quotes_swallow_no_row(name: str, tmp_path: Path) -> None:
     assert "line 11, 41" in loaded.counts.notes[0]
 
 
-def test_quotes_that_are_broken_are_refused_past_the_limit_with_their_reason(tmp_path: Path) -> None:
+def test_too_many_broken_quotes_are_refused_with_reasons(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     rows = [f'"text {n}, quoted",{"ab"[n % 2]}' for n in range(30)]
     path.write_text("text,label\n" + "\n".join([*rows, *['"one, "two, three",a'] * 3]))

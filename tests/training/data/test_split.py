@@ -41,7 +41,7 @@ def data_sets(draw: st.DrawFn) -> LoadedData:
 
 @settings(max_examples=25, deadline=None)
 @given(data_sets(), st.integers(0, 2**32 - 1))
-def test_parts_are_disjoint_stratified_repeatable_and_leak_nothing(data: LoadedData, seed: int) -> None:
+def test_parts_are_disjoint_stratified_and_repeatable(data: LoadedData, seed: int) -> None:
     config = DataConfig()
     splits = split_data(data, config, seed)
     parts = splits.parts()
@@ -96,7 +96,7 @@ def test_case_and_punctuation_make_no_other_text() -> None:
     assert near_duplicate_groups(["Thanks a lot!", "no", "thanks, a lot", "?!", "…"], 0.8) == [[0, 2]]
 
 
-def test_many_near_copies_shrink_the_held_out_parts_and_never_leak() -> None:
+def test_near_copies_shrink_held_out_parts_and_never_leak() -> None:
     rng = random.Random(1)
     templates = [sentence(rng, 40) for _ in range(4)]
     rows = [(f"{templates[n % 4]} number{n}", "a") for n in range(80)]
@@ -118,7 +118,7 @@ def test_shares_below_one_leave_texts_over() -> None:
     assert splits.report.as_dict()["parts"]["holdout"]["words"] == {}
 
 
-def test_a_class_too_small_is_named_with_its_count_and_what_would_do() -> None:
+def test_a_class_too_small_is_named_with_its_count() -> None:
     rng = random.Random(3)
     labels = ["big"] * 100 + ["tiny"] * 4
     data = loaded([sentence(rng) for _ in labels], labels)

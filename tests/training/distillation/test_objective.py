@@ -68,7 +68,7 @@ def test_padding_is_not_compared() -> None:
     ("kept", "states"),
     [((0, 2), (0, 2, 4)), ((0, 1), (0, 1, 4)), ((0, 3), (0, 3, 4)), ((1, 2, 3), (0, 2, 3, 4))],
 )
-def test_each_layer_is_to_hand_on_what_the_next_one_kept_is_used_to_get(
+def test_layers_are_matched_to_inputs_of_the_next_kept_layer(
     kept: tuple[int, ...], states: tuple[int, ...]
 ) -> None:
     network = small_network().eval()

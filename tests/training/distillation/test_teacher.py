@@ -27,7 +27,7 @@ from training.models.result import TrainingContext
 Make = Callable[[str], TrainingContext]
 
 
-def test_the_onnx_file_gives_back_the_weights_that_it_was_exported_from(network_bundle: Path) -> None:
+def test_the_onnx_file_gives_back_its_weights(network_bundle: Path) -> None:
     back, trained = read_network(network_bundle / "model.onnx"), small_network()
     assert back.config.num_hidden_layers == LAYERS
     assert list(back.config.id2label.values()) == list(TOPICS)
@@ -98,7 +98,7 @@ def test_soft_labels_are_the_teachers_before_calibration(
     assert teacher.sentences() == []
 
 
-def test_a_teacher_of_other_texts_and_a_classical_one_are_said_to_be_so(
+def test_teachers_of_other_texts_or_kinds_are_reported(
     tfidf_bundle: Path, splits: Splits, context: Make
 ) -> None:
     teacher = find_teacher(str(tfidf_bundle), splits, context("student"))

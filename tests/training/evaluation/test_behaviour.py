@@ -71,7 +71,7 @@ def test_typos_exchange_letters_inside_words_and_nothing_else() -> None:
     assert with_typos("a an the", random.Random(1), share=0.3) == "a an the"
 
 
-def test_names_are_exchanged_for_names_of_the_same_kind_everywhere_alike() -> None:
+def test_names_are_exchanged_consistently_within_their_kind() -> None:
     people = other_people(TEXT, random.Random(2))
     words = re.findall(r"\w+", people)
     assert not {"Peter", "Anna", "Baker"} & set(words)
@@ -100,7 +100,7 @@ def test_telling_terms_tell_the_classes() -> None:
     assert discriminative_terms(Part(["1", "2"], ["a", "b"]), 5) == {"a": [], "b": []}
 
 
-def test_a_sound_classifier_passes_and_the_same_seed_tries_the_same(classifier: Classifier) -> None:
+def test_a_sound_classifier_passes_and_seeds_repeat(classifier: Classifier) -> None:
     config = BehaviourConfig(texts=40)
     found = run_behavioural_tests(classifier, LEARNED, HELD_OUT, config, seed=1)
     tests = _named(found)

@@ -141,7 +141,7 @@ def test_a_label_error_names_the_row_of_the_source(
         assert next(csv.DictReader(file))["row"] == ""
 
 
-def test_few_texts_are_learned_where_that_is_asked_and_nothing_where_it_is_off(
+def test_few_texts_are_learned_only_on_request(
     dirty: tuple[Splits, dict[str, set[int]]],
 ) -> None:
     few = probable_label_errors(dirty[0], AnalysisConfig(label_error_texts=100), seed=1)
@@ -159,7 +159,7 @@ def test_classes_too_small_to_be_learned_are_not_accused() -> None:
     assert probable_label_errors(replace(splits, train=few), AnalysisConfig(), seed=1) == []
 
 
-def test_probabilities_out_of_sample_know_nothing_of_the_text_itself() -> None:
+def test_out_of_sample_probabilities_exclude_the_text_itself() -> None:
     # Every label is drawn by lot: only a model that has learned a text can know its label.
     chance = np.random.default_rng(0)
     texts = bbc_part(0, 12)[0]

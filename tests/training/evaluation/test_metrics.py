@@ -55,7 +55,7 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 180 <= covered <= 199  # 95 % of 200, give or take three standard errors
 
 
-def test_interval_narrows_with_more_texts_and_is_the_same_for_the_same_seed() -> None:
+def test_interval_narrows_with_texts_and_repeats_with_the_seed() -> None:
     truth = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
     chosen = [0, 1, 2, 0, 1, 2, 0, 2, 1, 1]
 
@@ -69,7 +69,7 @@ def test_interval_narrows_with_more_texts_and_is_the_same_for_the_same_seed() ->
     assert width(10) != width(10, seed=2)
 
 
-def test_paired_difference_is_nil_for_equals_and_sure_for_better() -> None:
+def test_paired_difference_of_equal_and_better_models() -> None:
     truth = [0, 1, 2] * 100
     names = [LABELS[i] for i in truth]
     worse = [0, 1, 1] * 20 + [0, 1, 2] * 80
@@ -84,7 +84,7 @@ def test_paired_difference_is_nil_for_equals_and_sure_for_better() -> None:
     assert better.value == pytest.approx(expected)
 
 
-def test_paired_interval_is_narrower_than_unpaired_ones_would_be() -> None:
+def test_paired_interval_is_narrower_than_unpaired() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 3, 400)
     # Both fail on the same hard texts; the better one is right on a few more.
@@ -101,7 +101,7 @@ def test_paired_interval_is_narrower_than_unpaired_ones_would_be() -> None:
     assert gain.low > 0
 
 
-def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+def test_calibration_error_is_confidence_minus_accuracy() -> None:
     truth = np.array([0] * 6 + [1] * 4)
     found = calibration_error(probabilities([0] * 10, confidence=0.8), truth)
     assert found == pytest.approx(0.2, abs=1e-6)
@@ -110,7 +110,7 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     assert filled[0].accuracy == pytest.approx(0.6)
 
 
-def test_few_texts_that_are_right_do_not_make_every_answer_certain() -> None:
+def test_few_correct_texts_do_not_make_answers_certain() -> None:
     right = np.asarray([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.6]] * 4, dtype=np.float32)
     truth = np.asarray([0, 1, 2] * 4)
     assert 0.2 < fit_temperature(right, truth) < 0.6

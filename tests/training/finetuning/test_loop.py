@@ -69,7 +69,7 @@ def configured(
 # -- broken off -------------------------------------------------------------------------------------------------------
 
 
-def test_going_on_gives_the_weights_and_the_history_of_an_unbroken_training(
+def test_resuming_gives_the_same_weights_and_history(
     place: Place, splits: Splits, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     broken_at = [5, 6, 13]  # in the middle of an epoch, between two, in the last
@@ -175,7 +175,7 @@ def run_short(
     [(0, lambda: torch.empty(2**50), 0), (8, lambda: bytearray(2**62), 6)],
     ids=["torch, at the start", "host, later"],
 )
-def test_memory_that_runs_out_halves_the_batch_and_changes_nothing_else(
+def test_out_of_memory_halves_the_batch_only(
     place: Place,
     splits: Splits,
     tokenizer: PreTrainedTokenizerFast,

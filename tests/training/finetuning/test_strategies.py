@@ -53,7 +53,7 @@ class Recorder(Regulariser):
         self.seen.append(f"{self.name} restore")
 
 
-def test_regularisers_take_part_and_leave_the_training_as_it_was(
+def test_regularisers_take_part_and_keep_the_training_as_it_was(
     place: Place, splits: Splits, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     config = NetworkConfig(max_length=16, epochs=1, batch_size=16)

@@ -54,7 +54,7 @@ def test_without_a_champion_the_winner_is_promoted() -> None:
     assert "no champion yet" in found.tags()["gate_reasons"]
 
 
-def test_clearly_better_is_promoted_with_the_interval_in_the_reasons() -> None:
+def test_a_better_winner_is_promoted_with_the_interval_given() -> None:
     found = decision(answers(4), Champion("3", LABELS, answers(40)))
     assert found.promoted
     assert found.difference is not None
@@ -97,7 +97,7 @@ def test_a_demanded_gain_is_demanded() -> None:
     assert not decision(answers(4), champion, GateConfig(min_gain=0.3)).promoted
 
 
-def test_other_labels_and_a_champion_that_cannot_run_leave_the_choice_to_people() -> None:
+def test_other_labels_or_a_broken_champion_need_a_manual_choice() -> None:
     other = decision(answers(0), Champion("3", ("a", "b", "c"), answers(40)))
     broken = decision(answers(0), Champion("3", (), None, fault="model.onnx is missing"))
     assert not other.promoted
@@ -114,7 +114,7 @@ def test_other_labels_and_a_champion_that_cannot_run_leave_the_choice_to_people(
         (Champion("3", (), None, fault="model.onnx is missing"), "cannot be run: model.onnx is missing"),
     ],
 )
-def test_the_page_of_a_champion_that_cannot_be_compared_shows_the_winner_and_why(
+def test_the_page_without_comparison_shows_the_winner_and_why(
     first_run: Trained, tmp_path: Path, champion: Champion, why: str
 ) -> None:
     experiment, winner = first_run.experiment, first_run.outcome.evaluated[0]
@@ -180,7 +180,7 @@ SOURCES = {"data_source": "/data/news.csv", "data_source_fingerprint": "one"}
         ((*LABELS, "refund"), "/data/tickets.csv", "two", 2),
     ],
 )
-def test_a_winner_with_other_labels_or_from_another_source_gets_no_alias(
+def test_a_winner_of_other_labels_or_source_gets_no_alias(
     labels: tuple[str, ...], source: str, fingerprint: str, reasons: int
 ) -> None:
     champion = Champion("3", LABELS, answers(40), tags=SOURCES)
@@ -198,7 +198,7 @@ def test_a_withheld_winner_keeps_the_gates_word() -> None:
     assert found.as_markdown("new", "tickets").startswith("# new is registered without an alias")
 
 
-def test_a_source_that_has_other_texts_than_the_champion_learned_from_is_told() -> None:
+def test_a_source_with_other_texts_is_reported() -> None:
     champion = Champion("3", LABELS, answers(40), tags=SOURCES)
     assert changed_source(champion, "/data/news.csv", "one") is None
     assert changed_source(champion, "/data/other.csv", "two") is None

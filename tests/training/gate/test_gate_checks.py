@@ -93,7 +93,7 @@ def _falls(
 
 
 @pytest.mark.parametrize(("texts", "classes"), [(60, 4), (25, 10)])
-def test_equals_seldom_block_one_another_and_a_large_fall_seldom_passes(texts: int, classes: int) -> None:
+def test_equals_seldom_fail_and_a_large_fall_seldom_passes(texts: int, classes: int) -> None:
     """The rule's two errors, where both classifiers are right on 90 % of the texts, each on its own."""
     labels = tuple(f"class {i}" for i in range(classes))
     truth = np.repeat(np.arange(classes), texts)

@@ -64,7 +64,7 @@ def unit_vectors(texts: list[str]) -> np.ndarray:
     return np.stack(rows)
 
 
-def test_it_answers_as_logistic_regression_on_normalised_mean_vectors(few: Splits, tmp_path: Path) -> None:
+def test_it_equals_logistic_regression_on_mean_vectors(few: Splits, tmp_path: Path) -> None:
     served, trained = train(HeadConfig(max_length=LENGTH, C=3.0), few, tmp_path)
     expected = LogisticRegression(C=3.0, max_iter=2000).fit(unit_vectors(few.train.texts), few.train.labels)
     asked = few.test.texts[:12]

@@ -73,7 +73,7 @@ def test_it_is_served_with_the_weights_of_its_best_epoch(case: Case, splits: Spl
         ((0.6,) * 4, 1, 4),
     ],
 )
-def test_it_stops_after_its_patience_and_goes_back_to_the_best_epoch(
+def test_it_stops_after_its_patience_at_the_best_epoch(
     splits: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     scores: tuple[float, ...], best: int, trained_epochs: int,
 ) -> None:  # fmt: skip

@@ -59,7 +59,7 @@ def pretrained(kind: str) -> PreTrainedModel:
 
 
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
-def test_a_mean_pooled_network_is_exported_and_read_back_with_its_head(kind: str, tmp_path: Path) -> None:
+def test_a_mean_pooled_network_is_read_back_with_its_head(kind: str, tmp_path: Path) -> None:
     start = pretrained(kind)
     network = mean_pooled(start)
     for name, weight in start.base_model.state_dict().items():

@@ -314,12 +314,12 @@ def test_a_head_is_kept_only_for_the_same_labels(tmp_path: Path, known: tuple[st
     )
 
 
-def test_a_pooler_that_masked_language_models_lack_is_new_and_said(tmp_path: Path) -> None:
+def test_a_missing_pooler_is_new_and_reported(tmp_path: Path) -> None:
     folder = saved(tmp_path / "mlm", BertForMaskedLM(bert_config()))
     assert checked(folder).notes["it"] == ("the pooler is new: the checkpoint has none",)
 
 
-def test_the_tokenizer_cuts_and_pads_on_the_side_that_serving_does(tmp_path: Path) -> None:
+def test_the_tokenizer_cuts_and_pads_as_serving_does(tmp_path: Path) -> None:
     folder = saved(tmp_path / "left", BertModel(bert_config()), padding_side="left", truncation_side="left")
     loaded = load_weights(str(folder), LABELS)
     assert loaded.tokenizer.padding_side == loaded.tokenizer.truncation_side == "right"
@@ -355,7 +355,7 @@ def _said(experiment: Experiment) -> str:
     return stream.getvalue()
 
 
-def test_a_refused_candidate_is_named_before_the_others_are_trained(bert: Path) -> None:
+def test_a_refused_candidate_is_named_before_training(bert: Path) -> None:
     good, bad = (
         NetworkConfig(weights=str(bert), max_length=16),
         NetworkConfig(weights=str(bert), max_length=99),

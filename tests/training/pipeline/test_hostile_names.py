@@ -144,7 +144,7 @@ def test_no_winner_is_said_before_anything_is_read(tmp_path: Path) -> None:
         run_experiment(experiment, console=Console(quiet=True))
 
 
-def test_a_model_name_of_the_settings_is_refused_before_anything_is_read(
+def test_a_wrong_model_name_is_refused_before_reading_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with environment(tmp_path):

@@ -75,7 +75,7 @@ def test_what_is_trained_outlives_a_later_failure(
 
 
 @pytest.mark.slow
-def test_one_that_could_not_be_judged_outlives_a_run_that_succeeded(tmp_path: Path) -> None:
+def test_an_unevaluated_candidate_is_kept_after_a_success(tmp_path: Path) -> None:
     """The other candidates are evaluated and registered; its turn comes with the next run."""
     var = with_tables(tmp_path / "var")
     path = write_texts(tmp_path / "texts.csv", ["billing", "delivery"])

@@ -89,7 +89,7 @@ def interrupting(method: Callable[..., Any], *, before: bool) -> Callable[..., A
 
 @pytest.mark.parametrize("fit_all", ["fit_all=false", "fit_all=true"])
 @pytest.mark.parametrize("before", [True, False], ids=["before_promoting", "after_promoting"])
-def test_a_run_that_was_ended_around_its_promotion_registers_nothing_twice(
+def test_a_run_ended_at_its_promotion_registers_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, fit_all: str
 ) -> None:
     var = with_tables(tmp_path / "var")

@@ -90,7 +90,7 @@ def test_failed_candidate_is_reported_and_loses_nobody_else(first_run: Trained) 
     assert "broken (failed)" in first_run.printed
 
 
-def test_each_candidate_is_a_run_with_parameters_figures_and_pictures(first_run: Trained) -> None:
+def test_each_candidate_is_a_run_with_parameters_and_figures(first_run: Trained) -> None:
     runs = _candidates(first_run)
     network = runs["minilm_3"]
     assert network.data.params["learning_rate"] == str(
@@ -202,9 +202,7 @@ def test_compare_shows_candidates_with_intervals(second_run: Trained) -> None:
     assert float(low) < float(high)
 
 
-def test_the_gate_page_shows_the_decision_with_and_without_a_champion(
-    first_run: Trained, second_run: Trained
-) -> None:
+def test_the_gate_page_shows_the_decision(first_run: Trained, second_run: Trained) -> None:
     travelling = _bundle(first_run) / "report" / "gate.html"
     first, second = (run.outcome.report / "gate.html" for run in (first_run, second_run))
     with chromium() as browser:
@@ -227,9 +225,7 @@ def test_the_gate_page_shows_the_decision_with_and_without_a_champion(
     assert "<blockquote>" not in travelling.read_text(encoding="utf-8"), "texts stay out of the bundle"
 
 
-def test_behaviour_is_a_figure_of_the_run_and_a_tag_of_the_version(
-    first_run: Trained, second_run: Trained
-) -> None:
+def test_behaviour_is_a_metric_of_the_run_and_a_version_tag(first_run: Trained, second_run: Trained) -> None:
     client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
     metrics = client.get_run(first_run.outcome.run_id).data.metrics
     share = metrics["behaviour_invariance_case"]

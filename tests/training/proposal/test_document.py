@@ -72,7 +72,7 @@ def test_every_class_of_the_plan_is_in_every_part(rare: int, tmp_path: Path) -> 
     assert plan.small_classes == ("copies",)
 
 
-def test_a_candidate_that_was_left_out_is_there_when_its_marks_are_removed(tmp_path: Path) -> None:
+def test_a_commented_candidate_is_there_once_uncommented(tmp_path: Path) -> None:
     texts, labels = bbc_part(0, 3)
     rows = [(text[:300], label) for text, label in zip(texts, labels, strict=True)]
     _, plan, text = made(write(tmp_path / "a.csv", ["text", "label"], rows), Timing(embed=0.1, train=10))
@@ -128,7 +128,7 @@ def test_one_class_and_dates_are_refused(label: str, tmp_path: Path) -> None:
         read_profile(DataConfig(source=str(write(tmp_path / "a.csv", ["text", "label"], rows))))
 
 
-def test_a_file_of_another_encoding_is_read_as_what_it_probably_is(tmp_path: Path) -> None:
+def test_a_file_of_another_encoding_is_read_as_guessed(tmp_path: Path) -> None:
     rows = [f"Die Größe {place} passt nicht;{['Rückgabe', 'Versand'][place % 2]}" for place in range(60)]
     path = tmp_path / "excel.csv"
     path.write_text("\n".join(["Anliegen;Straße", *rows]), encoding="cp1252")

@@ -108,7 +108,7 @@ def test_the_english_list_is_for_english(language: str | None, words: int, stop_
     assert any("multilingual" in remark for remark in plan.remarks) == (language == "de")
 
 
-def test_texts_without_blanks_get_characters_and_no_encoder_that_cannot_read_them() -> None:
+def test_texts_without_blanks_get_character_ngrams() -> None:
     plan = make_plan(figures(300, 300, language="th", unspaced=0.95, unknown_tokens=0.4))
     assert trained(plan) == ["tfidf_logreg"]
     assert settings(plan, "tfidf_logreg")["analyzer"] == "char_wb"

@@ -39,7 +39,7 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
 
 
-def test_matrices_move_uphill_by_epsilon_of_their_norm_and_nothing_else_moves(
+def test_only_matrices_move_uphill_by_epsilon_of_their_norm(
     model: nn.Module, batches: Iterator[tuple[Tensor, Tensor]]
 ) -> None:
     batch, before = next(batches), weights(model)

@@ -55,7 +55,7 @@ def test_embeddings_are_at_the_bottom_and_the_head_at_the_top(make: type[PreTrai
             assert f"layer.{depth - 1}." in name
 
 
-def test_rates_fall_by_a_factor_a_layer_and_every_parameter_is_in_one_group() -> None:
+def test_rates_fall_by_layer_and_each_parameter_has_one_group() -> None:
     network = bert()
     groups = parameter_groups(network, learning_rate=1e-3, decay=0.5, weight_decay=0.01)
     assert sorted({group["lr"] for group in groups}) == pytest.approx(

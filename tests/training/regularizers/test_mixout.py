@@ -42,14 +42,14 @@ def test_its_expectation_is_the_weight(pair: tuple[Tensor, Tensor]) -> None:
     assert share == pytest.approx(0.7, abs=0.01)
 
 
-def test_p_of_0_and_evaluation_are_the_identity_and_p_of_1_is_the_target(pair: tuple[Tensor, Tensor]) -> None:
+def test_p_of_0_is_the_identity_and_p_of_1_the_target(pair: tuple[Tensor, Tensor]) -> None:
     weight, target = pair
     assert mixout(weight, target, 0.0) is weight
     assert mixout(weight, target, 0.9, training=False) is weight
     assert torch.equal(mixout(weight, target, 1.0), target)
 
 
-def test_gradients_reach_the_weight_where_it_was_kept_and_never_the_target(
+def test_gradients_reach_kept_weights_and_never_the_target(
     pair: tuple[Tensor, Tensor],
 ) -> None:
     weight, target = (tensor.clone().requires_grad_() for tensor in pair)
@@ -69,7 +69,7 @@ def test_bad_values_are_refused(pair: tuple[Tensor, Tensor]) -> None:
         raise AssertionError("it must not begin")
 
 
-def test_a_mixed_layer_takes_parameters_over_and_mixes_with_what_they_were() -> None:
+def test_a_mixed_layer_mixes_with_its_original_parameters() -> None:
     torch.manual_seed(0)
     linear = nn.Linear(6, 4)
     pretrained, state = linear.weight.detach().clone(), torch.get_rng_state()

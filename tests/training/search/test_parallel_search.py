@@ -107,9 +107,7 @@ def test_two_share_a_study_and_a_killed_trial_is_tried_again(
     assert {json.loads(line)["process"] for line in log} == {victim.pid, survivor.pid}
 
 
-def test_processes_on_ray_share_a_sqlite_study_and_prune_by_what_all_found(
-    small_file: Path, tmp_path: Path
-) -> None:
+def test_ray_processes_share_a_study_and_its_pruning(small_file: Path, tmp_path: Path) -> None:
     var = tmp_path / "var"
     command = [
         sys.executable, "-m", "training", "search", str(small_file), "--set", "search.trials=8",

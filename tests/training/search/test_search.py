@@ -120,7 +120,7 @@ def test_an_interrupted_trial_is_tried_again(searching: Searching, monkeypatch: 
     assert trials[2].params == trials[1].params
 
 
-def test_a_process_whose_trial_others_gave_up_goes_on_with_the_next(
+def test_a_process_that_lost_its_trial_starts_the_next(
     searching: Searching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = searching(1)
@@ -142,7 +142,7 @@ def test_a_process_whose_trial_others_gave_up_goes_on_with_the_next(
     ]  # fmt: skip
 
 
-def test_a_configuration_that_fails_is_counted_and_stops_nothing(searching: Searching) -> None:
+def test_a_failed_configuration_is_counted_and_stops_nothing(searching: Searching) -> None:
     # A first layer of so many units does not fit into any memory.
     space = "{hidden: {choices: [[1000000000000], [4]]}}"
     study = searching(6, f"search.space={space}", "search.startup_trials=6")
@@ -163,7 +163,7 @@ def test_a_database_that_is_away_is_said_in_a_sentence(
     assert "secret" not in str(raised.value)
 
 
-def test_a_password_that_is_not_encoded_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unencoded_password_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEARCH_URL", "postgresql://someone:p@ss/hunter2@db/search")
     with pytest.raises(SearchUnavailable, match="SEARCH_PASSWORD") as raised:
         _ = TrainingSettings().search_address

@@ -85,7 +85,7 @@ def test_every_seed_is_a_run_and_nothing_is_registered(folder: Path, first: Resu
 
 
 @pytest.mark.slow
-def test_the_report_says_by_how_much_how_surely_and_at_what_cost(folder: Path, first: Result) -> None:
+def test_the_report_gives_difference_certainty_and_cost(folder: Path, first: Result) -> None:
     report = report_of(folder)
     figures = json.loads((report / "seeds.json").read_text(encoding="utf-8"))
     texts = figures["texts"]

@@ -38,7 +38,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.92 <= np.mean([item.low <= 0.8 <= item.high for item in intervals]) <= 0.98
 
 
-def test_differences_are_paired_by_seed_so_a_small_steady_gain_is_seen() -> None:
+def test_differences_are_paired_by_seed() -> None:
     plain = {0: 0.70, 1: 0.80, 2: 0.90, 3: 0.75}
     steady = {0: 0.712, 1: 0.809, 2: 0.911, 3: 0.76}
     noisy = {0: 0.85, 1: 0.72, 2: 0.88, 3: 0.80}

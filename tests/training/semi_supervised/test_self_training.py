@@ -34,7 +34,7 @@ def splits() -> Splits:
     return split_data(load_data(config, 3), config, 3)
 
 
-def test_no_held_out_text_nor_a_near_copy_of_one_is_learned_from(splits: Splits) -> None:
+def test_no_held_out_text_or_near_copy_is_learned_from(splits: Splits) -> None:
     asked: list[str] = []
 
     def ask(texts: list[str]) -> np.ndarray:
@@ -49,7 +49,7 @@ def test_no_held_out_text_nor_a_near_copy_of_one_is_learned_from(splits: Splits)
     assert not [group for group in groups if group[0] < len(held_out)]
 
 
-def test_limit_and_confidence_leave_texts_out_and_what_is_missing_is_said(splits: Splits) -> None:
+def test_limit_and_confidence_leave_texts_out(splits: Splits) -> None:
     def ask(texts: list[str]) -> np.ndarray:
         sure = np.linspace(0.4, 1.0, len(texts), dtype=np.float32)
         return np.stack([sure, 1 - sure], axis=1)
@@ -88,7 +88,7 @@ def test_targets_are_found_whatever_the_padding() -> None:
     assert float(loss) == pytest.approx(np.log(2), abs=1e-6)
 
 
-def test_teachers_are_trained_as_the_candidate_but_for_what_is_said_of_them() -> None:
+def test_teachers_are_trained_as_the_candidate() -> None:
     candidate = NetworkConfig(
         layers=3, learning_rate=1e-4, pooling="mean", self_training=SelfTrainingConfig()
     )

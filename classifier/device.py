@@ -23,7 +23,7 @@ def providers(device: Device, offered: Sequence[str]) -> list[str | tuple[str, d
     """The execution providers that a session is to have, the preferred one first, of those that ONNX Runtime offers.
 
     Raises:
-        DeviceMissing: `cuda` is asked for, and the installed ONNX Runtime was built without it.
+        DeviceMissing: `cuda` is requested, and the installed ONNX Runtime was built without it.
     """
     if device == "cuda" and _CUDA not in offered:
         raise DeviceMissing(

@@ -8,7 +8,7 @@ ClassifierError
  │    ├── BundleUntrusted        not signed, or signed with another key
  │    └── GoldenMismatch         the model does not give the probabilities it was shipped with
  ├── SigningKeyInvalid           a setting holds no key that can sign or verify
- ├── DeviceMissing               the device that is asked for is not there
+ ├── DeviceMissing               the requested device is not available
  └── PredictionFailed            the model could not run on these texts
 """
 
@@ -52,7 +52,7 @@ class SigningKeyInvalid(ClassifierError):
 
 
 class DeviceMissing(ClassifierError):
-    """The device that is asked for is not there, or ONNX Runtime cannot use it."""
+    """The requested device is not available, or ONNX Runtime cannot use it."""
 
 
 class PredictionFailed(ClassifierError):

@@ -64,7 +64,7 @@ def write_manifest(
 
     Args:
         folder: the bundle; nothing in it may change afterwards.
-        data: fingerprint of the training data and anything else that tells where the model came from (JSON).
+        data: fingerprint of the training data and other facts about the origin of the model (JSON).
         signing_key: the keys that sign the whole manifest, or the secret of HMAC-SHA256; None leaves it unsigned.
 
     Returns:

@@ -57,8 +57,8 @@ def load_fastest(
     where it does not answer like float32; `float32` and `int8` are refused where the bundle lacks the file.
 
     Raises:
-        BundleIncomplete: the bundle does not hold the file that is asked for.
-        BundleError: see `Classifier.load`; GoldenMismatch also where int8 is asked for and differs from float32 by more
+        BundleIncomplete: the bundle does not hold the requested file.
+        BundleError: see `Classifier.load`; GoldenMismatch also where int8 is requested and differs from float32 by more
             than the bundle allows.
         DeviceMissing: `device` is `cuda`, and there is none.
     """

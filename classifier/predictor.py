@@ -86,7 +86,7 @@ class Classifier:
 
         Raises:
             BundleError: missing, damaged, unknown, untrusted, or not computing what it should; names the file.
-            DeviceMissing: `cuda` is asked for, and is not there.
+            DeviceMissing: `cuda` is requested, and not available.
         """
         folder = Path(folder)
         with bundle_faults(folder):
@@ -112,7 +112,7 @@ class Classifier:
 
         Raises:
             BundleError: the file is missing, or no model that can be run.
-            DeviceMissing: `cuda` is asked for, and is not there.
+            DeviceMissing: `cuda` is requested, and not available.
         """
         description = Description.model_validate({**self.description.model_dump(), "model_file": model_file})
         return Classifier(

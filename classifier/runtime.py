@@ -106,7 +106,7 @@ class Model(ABC):
 
         Raises:
             BundleError: a file is missing, damaged, or holds types that could run code.
-            DeviceMissing: the device is asked for, and is not there.
+            DeviceMissing: the requested device is not available.
         """
 
     @classmethod

@@ -251,7 +251,7 @@ class Engine:
                 TRAFFIC_SOURCES only.
             key_name: name of the request's key; stored with the predictions.
             sticky_key: with CANARY_SHARE, requests of the same key are answered by the same model.
-            disconnected: tells when the client has disconnected.
+            disconnected: reports when the client has disconnected.
 
         Raises:
             NoModel, QueueFull, ShuttingDown, WorkerDead, StoreUnavailable, InvalidContent, PredictionBroken,

@@ -86,7 +86,7 @@ class ServiceSettings(TrafficSettings):
     get more."""
 
     cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
-    """Bytes for answers to texts that were asked before, which are then not computed again (but logged like any
+    """Bytes of the cache of answers: a text that was classified before is not computed again (but logged like any
     other). 0: every text is computed. Texts themselves are not kept in it."""
 
     threads: int | None = Field(default=None, ge=1)
@@ -113,7 +113,7 @@ class ServiceSettings(TrafficSettings):
     """A batch that takes longer turns `/livez` red, so that the process is restarted."""
 
     poll_seconds: float = Field(default=5.0, gt=0)
-    """How often the registry is asked who the champion is."""
+    """Seconds between two look-ups of the champion in the registry."""
 
     allow_label_change: bool = False
     """Whether the alias may bring a version whose labels are not those that are served. False: such a version is

@@ -35,7 +35,7 @@ def check_binding(address: str, settings: ServiceSettings) -> None:
 
 
 def check_workers(count: object) -> None:
-    """Whether this many worker processes were asked for, None being no wish.
+    """Refuse more than one worker process; None: the number was not set.
 
     Raises:
         StartRefused: more than one.

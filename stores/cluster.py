@@ -40,7 +40,7 @@ class Cluster:
     ray: Any
     """The module."""
     workers: int
-    """Processes of one processor each that it has room for, or as many as were asked for."""
+    """Number of one-processor processes that the cluster has room for, or that were requested."""
     local: bool
     """Whether it lives on this machine alone, for this process alone."""
 

@@ -76,4 +76,4 @@ class SpoolFull(PredictionStoreError):
 
 
 class ClusterUnavailable(StoreError):
-    """Ray is not installed, does not answer, or has fewer processors than were asked for."""
+    """Ray is not installed, does not answer, or has fewer processors than were requested."""

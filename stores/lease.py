@@ -1,10 +1,10 @@
 """A lock on the aliases of one registered model, held across machines that share an MLflow registry.
 
 MLflow has neither transactions nor a conditional write, so the lock is made of tags of the registered model. A process
-that wants it writes a tag of its own and then reads those of the others. It holds the lock where it sees no other; else
+that wants it writes a tag and then reads those of the others. It holds the lock where it sees no other; else
 it removes its tag, waits for a random time and tries again. Of two processes at least one reads after the other has
 written, so both never hold it (Dekker's flags; Dijkstra 1965). A tag carries the time at which it expires, so that a
-process that was killed does not hold the lock for ever; clocks have to agree within a few seconds.
+process that was killed does not hold the lock forever; clocks have to agree within a few seconds.
 
 On SQLite a file lock comes first. The operating system releases it when a process dies, so its holder knows that
 every other lease taken under it is left over, and does not wait for its expiry.

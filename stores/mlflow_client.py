@@ -50,7 +50,7 @@ class MlflowConnection:
             os.environ.update(self.settings.credentials)  # MLflow's client reads them nowhere else
             with translated(uri):
                 if is_file(uri):
-                    # A new database is broken for good when two processes create it at once.
+                    # Two processes that create a database at once leave it damaged.
                     with FileLock(lock_of(uri)):
                         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
                         client.search_experiments(max_results=1)

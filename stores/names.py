@@ -69,7 +69,7 @@ def metric_parts(labels: Iterable[str]) -> dict[str, str]:
 
 
 def metric_part(label: str) -> str:
-    """One label as a part of a metric's name; see `metric_parts`, which also tells labels apart that differ by case."""
+    """One label as a part of a metric's name; `metric_parts` also distinguishes labels that differ by case."""
     bound = _BOUND.search(label)
     part = "".join(
         character
@@ -87,7 +87,7 @@ def file_name(name: str) -> str:
     """`name` as one file's or folder's name: no separator, no leading dot, at most FILE_NAME_BYTES bytes of UTF-8.
 
     Letters of every script, digits, `_`, `-` and `.` stay. Different names give different file names, also where the
-    file system ignores case or normalises Unicode: names that such a file system would change end in a hash.
+    file system ignores case or normalises Unicode: names that it would change end in a hash.
     """
     encoded = "".join(
         character

@@ -152,7 +152,7 @@ class ModelRegistry(MlflowConnection):
             return _registered(self.client.get_model_version(self.name, str(version.version)))
 
     def registered_for(self, registration: str) -> RegisteredModel | None:
-        """The version that `register` was given `registration` for; None where there is none."""
+        """The version that `register` was given `registration` for; None: there is no such version."""
         with translated(self.settings.tracking_uri):
             found = self.client.search_model_versions(
                 f'name = "{self.name}" and tags.{REGISTRATION} = "{registration}"', max_results=10
@@ -294,7 +294,7 @@ class ModelRegistry(MlflowConnection):
             return None
 
     def change(self, version: str) -> PromotionChange:
-        """What promoting `version` would change. Labels that neither tags nor bundle tell are left empty."""
+        """What promoting `version` would change. Labels that neither tags nor bundle state are left empty."""
         from classifier.errors import BundleError
 
         promoted = self.by_version(version)

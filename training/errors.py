@@ -3,7 +3,7 @@
 TrainingError
  ├── ExperimentInvalid     the experiment file, or a --set, says something invalid
  ├── WeightsMissing        the weights that a network starts from cannot be loaded
- ├── WeightsUnsuitable     the weights do not fit their tokenizer, the texts, or what is asked of them
+ ├── WeightsUnsuitable     the weights do not fit their tokenizer, the texts, or the task
  ├── ParityError           the exported network does not compute what the trained one does
  ├── NetworkUnreadable     the torch network cannot be read back from an ONNX file
  ├── TeacherUnusable       there is no such teacher, or it cannot teach these labels

@@ -53,7 +53,7 @@ class NetworkModel(Model):
         return cls(folder, description, options.threads, options.device)
 
     def encode(self, texts: Sequence[str], *, all_stages: bool = False) -> list[Encoded]:  # noqa: ARG002
-        """Tokenise; texts longer than the maximum are cut after counting, so that the count tells by how much."""
+        """Tokenise; texts longer than the maximum are cut after counting, so that the count includes what was cut."""
         return [self.encoded(text, whole) for text, whole in zip(texts, self.tokenize(texts), strict=True)]
 
     def tokenize(self, texts: Sequence[str]) -> list[Encoding]:

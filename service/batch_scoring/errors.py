@@ -38,7 +38,7 @@ class ModelMissing(ScoringError):
 
 
 class EngineUnavailable(ScoringError):
-    """Ray is not installed, does not answer, or has fewer processors than were asked for."""
+    """Ray is not installed, does not answer, or has fewer processors than were requested."""
 
 
 class WorkersLost(ScoringError):

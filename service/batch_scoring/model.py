@@ -27,7 +27,7 @@ class ScoringModel:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells this model from every other: its name, version, and the hash of its manifest."""
+        """Identity of the model: its name, version, and the hash of its manifest."""
         manifest = sha256_of(self.classifier.folder / MANIFEST_FILE)
         return {"name": self.name, "version": self.version, "manifest_sha256": manifest}
 

@@ -28,7 +28,7 @@ class Connection(Protocol):
 
 
 Disconnected = Callable[[], Awaitable[None]] | Connection
-"""Tells when the client has disconnected: a connection, or a function that returns then."""
+"""Reports when the client has disconnected: a connection, or a function that returns then."""
 
 
 async def awaited(

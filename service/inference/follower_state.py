@@ -54,7 +54,7 @@ def reason_of(error: Exception) -> ProblemReason:
 
 
 def advice_on(error: StoreError) -> str:
-    """What a client is told while no model is loaded because of `error`."""
+    """The message to clients while no model is loaded because of `error`."""
     if isinstance(error, ModelNotRegistered):
         return str(error)  # names the model and what to do
     return "the model registry does not answer; the log and /model say why"

@@ -45,7 +45,7 @@ class ChampionFollower:
     A version is swapped in only after it was fetched, verified (hashes, and the signature where a key is set), loaded
     and golden-checked in a child process with limits, loaded here and warmed up. If that fails, the old version stays
     and the new one is tried again after a growing pause. At start-up the version that was loaded last is loaded from
-    the local cache while MLflow is asked, and served unless MLflow has named another one by then.
+    the local cache while MLflow is queried, and served unless MLflow has named another one by then.
 
     A version whose labels differ from those of the served version (or the last one served before a restart) is refused
     until the registry accepts them (`promote --force`, `rollback`; see `stores.promotion`) or `allow_label_change` is
@@ -177,7 +177,7 @@ class ChampionFollower:
     # -- inside ---------------------------------------------------------------------------------------------------
 
     def _first_poll(self) -> None:
-        """Load the cached version while the registry is asked, which may take a minute."""
+        """Load the cached version while the registry is queried, which may take a minute."""
         if not self._starts_from_cache or self.served is not None:
             self.poll()
             return

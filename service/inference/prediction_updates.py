@@ -30,7 +30,7 @@ class PredictionUpdates:
         store: the prediction store.
         sink: what writes predictions to it; None: they are not logged.
         max_items: feedback items of a request.
-        labels: returns the labels of the champion; empty where there is none.
+        labels: returns the labels of the champion; empty while none is loaded.
         on_erased: called, from a thread, when a prediction was erased.
     """
 

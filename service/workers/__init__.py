@@ -1,1 +1,1 @@
-"""Several worker processes behind one address: their number, their parent, and what they tell one another."""
+"""Several worker processes behind one address: their number, their parent, and the messages between them."""

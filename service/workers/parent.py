@@ -1,6 +1,6 @@
 """The parent of the worker processes: starts them, restarts those that end, hands signals on, adds up their metrics.
 
-It answers no requests and loads no model. Each worker listens on a socket of its own with SO_REUSEPORT, among which the
+It answers no requests and loads no model. Each worker listens on a separate socket with SO_REUSEPORT, among which the
 kernel divides new connections; a worker that has ended gets none. (Where the kernel does not divide them, all workers
 listen on one socket.) The parent keeps a socket that is bound and does not listen, so that the port stays taken.
 """

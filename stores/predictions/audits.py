@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, update
 
-from stores.predictions.filters import of_sources
+from stores.predictions.filters import of_version
 from stores.predictions.records import random_digits
 from stores.predictions.schema import predictions
 from stores.predictions.store import PredictionStore
@@ -72,11 +72,7 @@ def audited_answers(
     query = (
         select(predictions.c.created_at, predictions.c.label, predictions.c.audited_label)
         .where(
-            predictions.c.created_at >= since,
-            predictions.c.created_at < until,
-            *of_sources(sources),
-            predictions.c.model_name == model_name,
-            predictions.c.model_version == model_version,
+            *of_version(since, until, model_name, model_version, sources),
             predictions.c.audited_label.is_not(None),
         )
         .order_by(random_digits, predictions.c.id)

@@ -19,6 +19,19 @@ def of_sources(sources: Collection[str] | None) -> list[ColumnElement[bool]]:
     return [] if sources is None else [predictions.c.source.in_(sorted(sources))]
 
 
+def of_version(
+    since: float, until: float, model_name: str, model_version: str, sources: Collection[str] | None
+) -> list[ColumnElement[bool]]:
+    """That a prediction is of a model version and `sources`, with `since` <= created_at < `until`."""
+    return [
+        predictions.c.created_at >= since,
+        predictions.c.created_at < until,
+        *of_sources(sources),
+        predictions.c.model_name == model_name,
+        predictions.c.model_version == model_version,
+    ]
+
+
 def label_in_force(sources: Collection[str] | None) -> ScalarSelect[int]:
     """Id of a prediction's newest label among those that count for predictions of `sources`; None: among all.
 

@@ -17,7 +17,7 @@ from stores.sources import TRAFFIC
 LIVE_CHARACTERS = 100_000
 """Characters of a live text that are learned from; no model reads more."""
 _DIFFERENT = func.coalesce(predictions.c.text_hash, text_up_to(MEASURED_CHARACTERS))
-"""What tells texts apart without reading them whole."""
+"""Columns that distinguish texts without reading them whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class LabelledText:
     created_at: float
     """When it was answered; seconds since the epoch, UTC."""
     weight: float = 1.0
-    """How likely it belongs to an even sample of the traffic, at most 1: the label queue chose it so many times too
-    readily. 1 where no queue chose it: the probability of its label is unknown."""
+    """Probability that it belongs to an even sample of the traffic: the inverse of how much the label queue
+    over-represents it. 1 where no queue chose it: the probability of its label is unknown."""
     even_share: float = 1.0
     """Share of its batch of the queue that belongs to such a sample."""
     cut: bool = False

@@ -39,7 +39,7 @@ class Policy:
     delete_before: float | None = None
     """Older predictions are deleted."""
     keep_rows: int | None = None
-    """Beyond so many, the oldest are deleted."""
+    """Maximum number; the oldest beyond it are deleted."""
     thin_before: float | None = None
     """Share of older predictions that is kept, of those neither labelled nor queued for a label."""
     thin_to: float = 1.0

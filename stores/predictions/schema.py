@@ -90,7 +90,7 @@ checks = Table(
     Index("ix_checks_model", "model_name", "checked_at"),
 )
 
-# What each alert channel was last told about a model.
+# The last state of a model that each alert channel was sent.
 alert_states = Table(
     "alert_states",
     metadata,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from stores.predictions.filters import of_sources
+from stores.predictions.filters import of_sources, of_version
 from stores.predictions.records import random_digits
 from stores.predictions.schema import predictions
 from stores.predictions.store import PredictionStore
@@ -55,11 +55,7 @@ def latencies(
     query = (
         select(predictions.c.created_at, predictions.c.seconds)
         .where(
-            predictions.c.created_at >= since,
-            predictions.c.created_at < until,
-            *of_sources(sources),
-            predictions.c.model_name == model_name,
-            predictions.c.model_version == model_version,
+            *of_version(since, until, model_name, model_version, sources),
             predictions.c.seconds.is_not(None),
         )
         .order_by(random_digits, predictions.c.id)

@@ -140,7 +140,7 @@ class Labelling:
     def __init__(self, connection: Connection, ids: Iterable[str], *, of_key: str | None = None) -> None:
         self._connection = connection
         self.known: dict[str, frozenset[str]] = {}
-        """Those of the ids that stand for a prediction → the labels that its model can give."""
+        """Id → the labels that its model can give, of the ids that have a prediction."""
         for part in _id_parts(sorted(id_ for id_ in ids if storable(id_) == id_)):
             query = select(predictions.c.id, predictions.c.scores).where(predictions.c.id.in_(part))
             if of_key is not None:

@@ -17,7 +17,7 @@ SAMPLE_BYTES = 2**20
 
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 4 * 2**20
-"""A chunk ends at so many rows or bytes of rows, whichever comes first."""
+"""Rows, and bytes of rows, at which a chunk ends, whichever comes first."""
 
 MAX_QUOTED_LINES = 100_000
 """Lines that one quoted field may span."""
@@ -28,9 +28,9 @@ PARQUET_BATCH_BYTES = 64 * 2**20
 
 PARQUET_MAX_PAGE_BYTES = 64 * 2**20
 PARQUET_MAX_RATIO = 50
-"""A page is the least that can be read. One that takes more bytes than this uncompressed, and more than so many times
-its compressed size, is refused. Writers make pages of about 1 MiB; of long texts they make larger ones, which take
-memory in proportion to the file."""
+"""A page cannot be read in parts. One that takes more bytes than the first figure uncompressed, and more than the
+second times its compressed size, is refused. Writers make pages of about 1 MiB; of long texts they make larger ones,
+which take memory in proportion to the file."""
 
 PARQUET_MAX_VALUES_PER_BYTE = 4096
 PARQUET_MAX_NESTED_VALUES = 16 * 2**20

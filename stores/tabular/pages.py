@@ -61,7 +61,7 @@ class ColumnPages:
     """Bytes and values of each distinct kind of data page."""
 
     def bytes_of(self, rows: int) -> int:
-        """An upper bound of the bytes that so many consecutive values can become."""
+        """An upper bound of the bytes that this number of consecutive values can become."""
         plain = max((size * (rows // max(1, values) + 2) for size, values in self.pages), default=0)
         return max(plain, rows * self.dictionary)
 

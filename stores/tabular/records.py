@@ -7,7 +7,7 @@ that needs further lines is looked at before it is taken (`RecordReader`), and g
 - no closing quote comes within MAX_ROW_BYTES and MAX_QUOTED_LINES, or
 - under `auto`, every one of its lines is a row by itself (`Rhythm`).
 
-Then its first line is a row of its own, with a problem or with its quotes as characters, and reading continues on the
+Then its first line is a separate row, with a problem or with its quotes as characters, and reading continues on the
 line behind it. Looking ahead costs as many bytes as reading: it ends at the next quote, so no byte is looked at by
 more than two rows.
 """

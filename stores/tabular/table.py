@@ -182,7 +182,7 @@ class Table(ABC):
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Column names with each further one of a name told apart by its position: `label`, `label#3`."""
+    """Column names, where each repetition of a name gets its position: `label`, `label#3`."""
     taken = set(names)
     seen: set[str] = set()
     unique = []

@@ -499,7 +499,7 @@ def _console() -> Console:
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    """What is wrong in one sentence, and exit status 2; a bug keeps its trace."""
+    """Print an expected error as one sentence and exit with status 2; other errors keep their traceback."""
     try:
         yield
     except (TrainingError, DataError, StoreError, ClassifierError, OSError) as error:

@@ -30,7 +30,7 @@ class TeacherOutput:
 
 
 class LiveTeacher:
-    """A teacher network that is asked about each batch, for its hidden states as well as its answer."""
+    """A teacher network that runs on each batch, for its hidden states as well as its probabilities."""
 
     def __init__(self, network: PreTrainedModel, kept: Sequence[int], *, attentions: bool) -> None:
         """`kept`: the teacher's layers that the student was made of, from 0, rising."""

@@ -203,7 +203,7 @@ def _asked(
     tokenizer: PreTrainedTokenizerFast,
     kept: tuple[int, ...],
 ) -> LiveTeacher | RememberedTeacher:
-    """How the teacher is asked: at each batch where its inside is wanted, else once for all texts."""
+    """How the teacher is run: on each batch if its hidden states are needed, else once on all texts."""
     network = teacher.network
     if network is not None and (config.hidden_weight or config.attention_weight):
         return LiveTeacher(network, kept, attentions=config.attention_weight > 0)

@@ -248,7 +248,7 @@ def run_behavioural_tests(
 
     Args:
         classifier: the one to test, calibrated.
-        learned: the training part; the words that tell its classes are found in it.
+        learned: the training part; the words that distinguish its classes are found in it.
         held_out: labelled texts that it has not seen.
         config: how much is tried.
         seed: decides which texts are drawn and how they are changed.

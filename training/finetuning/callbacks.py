@@ -78,7 +78,7 @@ class Pace(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """A step of so many texts has ended."""
+        """Add the seconds and the texts of the step that has ended."""
         self._seconds += time.perf_counter() - self._started
         self._texts += args.train_batch_size * args.gradient_accumulation_steps
 
@@ -214,7 +214,7 @@ class StopOnNonFinite(TrainerCallback):
 
 
 class Checkpointing(TrainerCallback):
-    """Asks for further checkpoints every so many steps, and for a log entry with each.
+    """Requests further checkpoints at a fixed number of steps, and a log entry with each.
 
     The loss since the last entry is not in a checkpoint; with an entry just before it there is none to lose, and a
     run that resumes from there logs the same losses as an uninterrupted one.

@@ -1,6 +1,6 @@
 """Losses, parameter groups and regularisers: what a training is given beside its data, built from its configuration.
 
-Each is small and knows nothing of the others, of the schedule, of accumulation or of checkpoints::
+Each is independent of the others, of the schedule, of accumulation and of checkpoints::
 
     class Shrink(Regulariser):
         def after_backward(self, batch: Batch) -> None:

@@ -106,7 +106,7 @@ def _key(part: Part, labels: Sequence[str], tokenizer: PreTrainedTokenizerFast, 
 
 
 def _read(entry: Path) -> Dataset | None:
-    """The data set kept in `entry`; None, and nothing is left of it, where there is none or it is damaged."""
+    """The data set kept in `entry`; None if it is missing or damaged, in which case `entry` is removed."""
     if not entry.exists():
         return None
     try:

@@ -40,7 +40,7 @@ def computes_in_bfloat16(schedule: ScheduleConfig) -> bool:
 
 
 def precision_note(schedule: ScheduleConfig) -> str:
-    """What to know where bfloat16 is asked for and the hardware only emulates it; else empty."""
+    """A remark if bfloat16 is requested and the hardware only emulates it; else empty."""
     if schedule.precision != "bfloat16" or _fast_bfloat16():
         return ""
     device = "GPU" if torch.cuda.is_available() else "processor"

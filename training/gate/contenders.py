@@ -39,7 +39,7 @@ class Champion:
 
     version: str
     labels: tuple[str, ...]
-    """Empty where neither its bundle nor its tags tell them."""
+    """Empty if neither its bundle nor its tags state them."""
     probabilities: Probabilities | None
     """(n, labels) on the test part; None when it cannot be run."""
     compared_as: str | None = None

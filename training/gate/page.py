@@ -15,9 +15,10 @@ from training.evaluation.candidate import CandidateResult, uncalibrated
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, calibration_interval, share_interval
 from training.evaluation.metrics import Differences, Scores, positions_of
+from training.gate.checks import NONINFERIORITY
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion
-from training.gate.decision import NONINFERIORITY, Decision
+from training.gate.decision import Decision
 from training.reporting.plots import fill_confusion
 from training.style import (
     BLUE,

@@ -44,7 +44,7 @@ class Run:
     comparison: WinnerComparison = field(default_factory=WinnerComparison)
     label_errors: list[LabelError] = field(default_factory=list)
     refit_sentences: list[str] = field(default_factory=list)
-    """What a person must know of the figures of a run with `fit_all`."""
+    """Remarks on the figures of a run with `fit_all`."""
 
 
 class RunObserver:

@@ -11,9 +11,10 @@ from training.evaluation.behaviour import Behaviour, BehaviourTest, Kind
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import share_interval
 from training.evaluation.metrics import evaluate, paired_differences
+from training.gate.checks import ClassFall, class_falls
 from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
-from training.gate.decision import ClassFall, Decision, class_falls, decide
+from training.gate.decision import Decision, decide
 
 LABELS = ("large", "middle", "small")
 SIZES = (400, 200, 12)

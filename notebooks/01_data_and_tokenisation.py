@@ -53,7 +53,7 @@ Console(width=100).print(splits.report)
 
 # %%
 from IPython.display import Image, display
-from training.data import write_data_pictures
+from training.data.plots import write_data_pictures
 
 for picture in write_data_pictures(splits.report, folder):
     display(Image(filename=str(picture), width=700))

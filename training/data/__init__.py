@@ -12,7 +12,6 @@ from training.data.config import DataConfig, SplitConfig
 from training.data.dataset import LoadedData, Part, RowCounts, SourceRow
 from training.data.labels import LabelVariants, label_variants
 from training.data.loading import load_data
-from training.data.plots import write_data_pictures
 from training.data.split import split_data
 from training.data.splits import DataReport, Splits
 from training.errors import (
@@ -45,5 +44,4 @@ __all__ = [
     "label_variants",
     "load_data",
     "split_data",
-    "write_data_pictures",
 ]

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
-from datasketch import MinHash, MinHashLSH
 from numpy.typing import NDArray
 
 from training.data.dataset import Part
@@ -66,6 +65,8 @@ def near_duplicate_groups(texts: Sequence[str], similarity: float) -> list[list[
 
     A group is closed under similarity: what is near to any of its texts belongs to it.
     """
+    from datasketch import MinHash, MinHashLSH  # takes 0.4 s, which every command would pay
+
     shingled = [shingles(text) for text in texts]
     # Recall counts: what the index proposes wrongly is thrown out by the true similarity.
     # datasketch wants a threshold below 1 to choose its bands.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from training.data import DataConfig, LoadedData, Splits, load_data, split_data, write_data_pictures
+from training.data import DataConfig, LoadedData, Splits, load_data, split_data
+from training.data.plots import write_data_pictures
 from training.data.deduplication import jaccard, shingles
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")

@@ -56,6 +56,8 @@ def label(client: Any, labels: dict[str, str]) -> None:
 def without_notes(verdict: Verdict) -> dict[str, Any]:
     found = verdict.model_dump(exclude={"checked_at", "notes"})
     del found["window"]["other_sources"], found["window"]["until"]
+    # They follow the window's length, which grows with the time.
+    del found["alarm"]["at_once_alpha"], found["alarm"]["repeated_alpha"]
     return found
 
 

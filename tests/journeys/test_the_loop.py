@@ -19,7 +19,7 @@ from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, TrackingSettings
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_articles
-from tests.support.clients import clients, wait_for_version
+from tests.support.clients import clients, wait_for_answer, wait_for_version
 from tests.support.servers import Server, serving
 from training.experiment.loader import load_experiment
 from training.pipeline.run import run_experiment
@@ -177,6 +177,7 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             assert made.data.live is not None
             assert again == load_experiment("models:/desks/1"), "the next retraining begins from the same"
             wait_for_version(server, "2")
+            wait_for_answer(answers, "2")
         assert {status for status, _ in answers} == {200}, f"a request failed during the swap: {answers}"
         assert {version for _, version in answers} == {"1", "2"}
 

@@ -47,6 +47,15 @@ def wait_for_version(server: Server, version: str) -> None:
     _wait(server, lambda card: card["version"] == version, f"version {version} was not served")
 
 
+def wait_for_answer(answers: Counter[tuple[int, str]], version: str) -> None:
+    """Until a client of `clients` was answered by `version`."""
+    for _ in range(240):
+        if any(found == version for _, found in list(answers)):
+            return
+        threading.Event().wait(0.25)
+    raise AssertionError(f"no client was answered by version {version}")
+
+
 def wait_for_problem(server: Server, words: str) -> dict[str, Any]:
     """Until `GET /model` tells of a problem with `words` in it; what it tells."""
     return _wait(server, lambda card: words in (card["problem"] or ""), f"no problem {words!r} was told")

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from training.data import DataConfig, LoadedData, Splits, load_data, split_data
-from training.data.plots import write_data_pictures
 from training.data.deduplication import jaccard, shingles
+from training.data.plots import write_data_pictures
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 

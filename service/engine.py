@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from typing import TypedDict
@@ -34,6 +33,7 @@ from service.observability.tracing import Tracing
 from service.requests import ClassifyRequest, FeedbackRequest
 from service.settings import ServiceSettings
 from stores.predictions import FeedbackResult
+from stores.random_hex import random_hex
 from stores.settings import PredictionSettings, SigningSettings, TrackingSettings, private_umask
 from stores.sources import API
 
@@ -337,7 +337,7 @@ class Engine:
         if (
             challenger is not None
             and set(challenger.classifier.labels) == set(champion.classifier.labels)
-            and in_canary(sticky_key or secrets.token_hex(8), challenger.model_id, self.settings.canary_share)
+            and in_canary(sticky_key or random_hex(), challenger.model_id, self.settings.canary_share)
         ):
             return challenger
         return champion

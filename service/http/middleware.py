@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import secrets
 import time
 from collections.abc import Callable, Mapping
 
@@ -25,6 +24,7 @@ from service.http.pages import Handler
 from service.http.routes import Routes, Table, route_of
 from service.http.statuses import CLIENT_DISCONNECTED, error_response
 from service.settings import PREFIX
+from stores.random_hex import random_hex
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ def _methods(handlers: Mapping[str, Handler]) -> str:
 def _request_id(request: Request) -> str:
     """The client's id if it is valid, else a new one."""
     given = request.headers.get("x-request-id", "")
-    return given if _VALID_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if _VALID_ID.fullmatch(given) else random_hex()
 
 
 def _forwarded_prefix(request: Request) -> str:

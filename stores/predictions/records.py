@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +11,7 @@ from sqlalchemy import func
 
 from stores.predictions.schema import KEY_NAME_LENGTH, REQUEST_ID_LENGTH, STAGE_LENGTH, predictions
 from stores.predictions.texts import storable
+from stores.random_hex import random_hex
 from stores.sources import API
 
 _RANDOM_DIGITS_FROM, RANDOM_DIGITS = 17, 8
@@ -22,7 +22,7 @@ random_digits = func.substr(predictions.c.id, _RANDOM_DIGITS_FROM, RANDOM_DIGITS
 
 def new_prediction_id() -> str:
     """A new id of 32 hexadecimal digits; ids sort by the time they were made, which keeps the index compact."""
-    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+    return f"{time.time_ns():016x}{random_hex()}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Engine, insert, select
@@ -82,11 +83,11 @@ class Appender:
             self._insert = _SqliteInsert(tuple(rows[0]), self._engine.dialect)
         try:
             raw.execute("BEGIN IMMEDIATE")
-            raw.executemany(self._insert.statement, map(self._insert.values, rows))
+            self._insert.execute(raw, rows)
             raw.execute("COMMIT")
         except sqlite3.Error as error:
             raise DBAPIError.instance(
-                self._insert.statement,
+                self._insert.of_one_row,
                 None,
                 error,
                 sqlite3.Error,
@@ -100,17 +101,38 @@ class Appender:
             self._connection = None
 
 
+_FEW_ROWS = 4
+_ROWS_PER_STATEMENT = 200
+"""SQLite takes 32,766 values in a statement."""
+
+
 class _SqliteInsert:
     """The statement that inserts rows with these columns, and the conversion of their values."""
 
     def __init__(self, names: tuple[str, ...], dialect: Dialect) -> None:
         self.names = names
         columns = ", ".join(f'"{predictions.c[name].name}"' for name in names)
-        self.statement = f"INSERT INTO {predictions.name} ({columns}) VALUES ({', '.join('?' * len(names))})"
+        self._row = f"({', '.join('?' * len(names))})"
+        self._begin = f"INSERT INTO {predictions.name} ({columns}) VALUES "
+        self.of_one_row = self._begin + self._row
         types = [predictions.c[name].type.dialect_impl(dialect) for name in names]
         self._processors = [
             (name, kind.bind_processor(dialect)) for name, kind in zip(names, types, strict=True)
         ]
+
+    def execute(self, raw: sqlite3.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, many with one statement.
+
+        The driver gives up the interpreter lock for each row of `executemany`. A thread that computes in Python keeps
+        the lock for the switch interval of 5 ms, so that commits would fall behind a busy model.
+        """
+        if len(rows) < _FEW_ROWS:
+            raw.executemany(self.of_one_row, map(self.values, rows))
+            return
+        for start in range(0, len(rows), _ROWS_PER_STATEMENT):
+            part = rows[start : start + _ROWS_PER_STATEMENT]
+            statement = self._begin + ", ".join([self._row] * len(part))
+            raw.execute(statement, list(chain.from_iterable(map(self.values, part))))
 
     def values(self, row: Mapping[str, Any]) -> list[Any]:
         """The values of a row in the order of the columns."""

@@ -27,7 +27,7 @@ from statistics import NormalDist
 _NORMAL = NormalDist()
 _DAY = 86400.0
 _SIGNALS = 20
-"""Looks are counted as if so many signals had equal shares of the level: the rarer an exceedance, the more looks."""
+"""Number of signals with equal shares of the level that counting the looks assumes."""
 _REPEATED = 0.5
 """Share of the budget that repeated breaches may spend at most; what they leave is for alarms at once."""
 _STEPS = 60

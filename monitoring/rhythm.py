@@ -48,7 +48,7 @@ whether the window is like them is decided by a stricter test."""
 _EVIDENCE = ("none", "if_repeated", "at_once")
 
 Read = Callable[[float, float, int], list[LabelledPrediction]]
-"""From the first and last moment and a number to at most so many predictions of the version, each text once."""
+"""(first moment, last moment, limit) → at most `limit` predictions of the version, each text once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class _Weeks:
 
 
 def _middle(since: float, until: float, weeks: int) -> tuple[float, float]:
-    """The days in the middle between a window, so many weeks back, and the same time of the next week."""
+    """The days in the middle between the window `weeks` weeks earlier and the same time one week after it."""
     centre = (since + until) / 2 - (weeks - 0.5) * WEEK
     return centre - _MIDDLE / 2, centre + _MIDDLE / 2
 

@@ -231,7 +231,7 @@ def choose_candidates(
 
 
 def choose_epochs(train: int) -> int:
-    """Passes over so many training texts: fewer texts are seen more often."""
+    """Number of epochs for `train` texts: the fewer texts, the more epochs."""
     return next(epochs for most, epochs in _EPOCHS if train <= most or most == 0)
 
 
@@ -297,7 +297,7 @@ def _cascade(
 
 
 def _shown_by(texts: int, limits: Sequence[float]) -> float | None:
-    """The first limit that so many texts can show, if nothing is lost on any of them."""
+    """The first limit that can be shown on `texts` texts, if nothing is lost on any of them."""
     return next((limit for limit in limits if texts >= texts_needed(limit, _CONFIDENCE)), None)
 
 

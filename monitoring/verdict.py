@@ -279,8 +279,8 @@ class Alarm(_Part):
     reasons: list[str]
     """Names of the signals that are an alarm, and `accuracy`; what labels prove is one at once."""
     days: float
-    """The promise: on unchanged traffic at most one false episode is expected in this number of days (MONITORING_ALARM_DAYS).
-    It counts the drift signals, over all references that could have been drawn."""
+    """The promise: on unchanged traffic at most one false episode is expected in this number of days, as
+    MONITORING_ALARM_DAYS sets it. It counts the drift signals, over all references that could have been drawn."""
     checks_per_window: int
     """Checks of this version within one length of the window, this one included; the levels follow from it."""
     at_once_alpha: float

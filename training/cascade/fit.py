@@ -37,13 +37,14 @@ _NOT_COPIED = {"golden.json", "int8.json", "manifest.json", "reference.parquet"}
 def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext) -> Trained:
     """Copy the stages into one bundle, and fit weights and thresholds on the validation part.
 
-    Texts without labels (`data.split.unlabelled`) count for the thresholds as well: on them, each disagreement of an
-    early stage with the whole cascade is taken for a loss.
+    Texts without labels (`data.split.calibration`) count for the thresholds as well: on them, each disagreement of an
+    early stage with the whole cascade is taken for a loss. Those of `data.split.unlabelled` do not: a stage that has
+    learned another stage's answers to them agrees with it there more often than on new texts.
 
     Raises:
         StageUnusable: a stage comes later in the experiment, has failed, or is a cascade.
     """
-    texts = [*splits.validation.texts, *splits.unlabelled]
+    texts = [*splits.validation.texts, *splits.calibration]
     task = context.progress.add_task(context.name, total=len(texts))
     descriptions = [_copied(name, splits, context, last=name == config.stages[-1]) for name in config.stages]
     last = descriptions[-1]
@@ -70,7 +71,7 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
         model, texts, len(splits.labels), advance=lambda count: context.progress.advance(task, count)
     )
     known = positions_of(splits.validation.labels, splits.labels)
-    truth = np.concatenate([known, np.full(len(splits.unlabelled), -1)])
+    truth = np.concatenate([known, np.full(len(splits.calibration), -1)])
     weights = fit_weights(found, truth)
     chosen = fit_thresholds(found, weights, truth, config)
     cascade = CascadeDescription(
@@ -89,7 +90,7 @@ def fit_cascade(config: CascadeConfig, splits: Splits, context: TrainingContext)
             "max_class_loss": config.max_class_loss,
             "confidence": config.confidence,
             "labelled_texts": len(known),
-            "unlabelled_texts": len(splits.unlabelled),
+            "unlabelled_texts": len(splits.calibration),
             "share_early": sum(item.share for item in chosen),
             "loss": sum(item.loss for item in chosen),
             "agreement": _agreement(found, weights, chosen),
@@ -294,7 +295,7 @@ def _report_thresholds(
     elif texts < needed:
         said = (
             f"{context.name}: every text goes through all stages: to show that an early answer costs at most "
-            f"{config.max_accuracy_loss:.1%} accuracy takes {needed} validation or unlabelled texts; there are {texts}"
+            f"{config.max_accuracy_loss:.1%} accuracy takes {needed} validation or calibration texts; there are {texts}"
         )
     else:
         said = (

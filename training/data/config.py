@@ -196,6 +196,10 @@ class SplitConfig(ConfigModel):
     """Share whose labels are dropped: unlabelled texts for self-training. Near-duplicates go here
     instead of to train, where there is such a share."""
 
+    calibration: float = Field(default=0.0, ge=0, le=1)
+    """Share whose labels are dropped, and from which no candidate learns: on these texts and the validation part,
+    cascades choose their thresholds."""
+
     train_texts: int | None = Field(default=None, ge=1)
     """Number of texts to learn from. With it the split goes by numbers, not by shares: `validation_texts` and
     `test_texts` are needed too. Near-duplicates all go here; where they are more than this, held-out parts shrink."""
@@ -212,14 +216,18 @@ class SplitConfig(ConfigModel):
     unlabelled_texts: int = Field(default=0, ge=0)
     """Number of texts whose labels are dropped at once, where the split goes by numbers."""
 
+    calibration_texts: int = Field(default=0, ge=0)
+    """Number of texts without labels for the thresholds of cascades, where the split goes by numbers."""
+
     @model_validator(mode="after")
     def _all_numbers_or_none(self) -> SplitConfig:
         given = [self.train_texts, self.validation_texts, self.test_texts]
         if any(given) and not all(given):
             raise ValueError("give train_texts, validation_texts and test_texts together, or none of them")
-        if (self.holdout_texts or self.unlabelled_texts) and not all(given):
+        if (self.holdout_texts or self.unlabelled_texts or self.calibration_texts) and not all(given):
             raise ValueError(
-                "holdout_texts and unlabelled_texts need train_texts, validation_texts and test_texts beside them"
+                "holdout_texts, unlabelled_texts and calibration_texts need train_texts, validation_texts and "
+                "test_texts beside them"
             )
         return self
 
@@ -232,7 +240,7 @@ class SplitConfig(ConfigModel):
     @property
     def total(self) -> float:
         """Sum of the shares."""
-        return self.train + self.validation + self.test + self.holdout + self.unlabelled
+        return sum(self.shares().values())
 
     def numbers(self) -> dict[str, int]:
         """Part → texts, where the split goes by numbers; else nothing."""
@@ -241,6 +249,7 @@ class SplitConfig(ConfigModel):
         parts = {
             "train": self.train_texts, "validation": self.validation_texts, "test": self.test_texts,
             "holdout": self.holdout_texts, "unlabelled": self.unlabelled_texts,
+            "calibration": self.calibration_texts,
         }  # fmt: skip
         return {name: count for name, count in parts.items() if count}
 
@@ -248,7 +257,7 @@ class SplitConfig(ConfigModel):
         """Part → share, without the parts that get nothing."""
         parts = {
             "train": self.train, "validation": self.validation, "test": self.test, "holdout": self.holdout,
-            "unlabelled": self.unlabelled,
+            "unlabelled": self.unlabelled, "calibration": self.calibration,
         }  # fmt: skip
         return {name: share for name, share in parts.items() if share > 0}
 

@@ -231,7 +231,13 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
     copies = {used[position] for group in groups for position in group}
 
     rng = np.random.default_rng([seed, _SPLIT_STREAM])
-    chosen: dict[str, list[int]] = {"train": [], "validation": [], "test": [], "holdout": []}
+    chosen: dict[str, list[int]] = {
+        "train": [],
+        "validation": [],
+        "test": [],
+        "holdout": [],
+        "calibration": [],
+    }
     unlabelled: list[int] = []
     by_label = indices_by_label([labels[index] for index in used])
     shares = {name: float(count) for name, count in numbers.items()} or config.split.shares()
@@ -271,12 +277,13 @@ def split_data(loaded: LoadedData, config: DataConfig, seed: int) -> Splits:
             parts, loaded.live, config.live,
             unlabelled=nameless, similarity=config.near_duplicate_similarity, seed=seed,
         )  # fmt: skip
+    calibration = tuple(parts.pop("calibration").texts)
     report = make_report(
         loaded, parts, groups=len(groups), near_duplicates=len(copies),
-        unused=len(texts) - len(used), unlabelled=len(unlabelled),
+        unused=len(texts) - len(used), unlabelled=len(unlabelled), calibration=len(calibration),
     )  # fmt: skip
     cleaning = config.clean if config.clean.changes else None
-    return Splits(**parts, report=report, unlabelled=nameless, cleaning=cleaning)
+    return Splits(**parts, report=report, unlabelled=nameless, calibration=calibration, cleaning=cleaning)
 
 
 def _shared_out(sizes: dict[str, int], split: SplitConfig) -> dict[str, dict[str, int]]:

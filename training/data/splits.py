@@ -44,6 +44,8 @@ class DataReport:
     """Part → SHA-256 over its texts and labels."""
     unlabelled: int = 0
     """Texts whose labels were dropped, for self-training."""
+    calibration: int = 0
+    """Texts whose labels were dropped, for the thresholds of cascades."""
     source_fingerprint: str = ""
     """SHA-256 over the usable texts and labels of the source, before they are divided and without live texts."""
     live: LiveCounts | None = None
@@ -89,6 +91,7 @@ class DataReport:
             "near_duplicates": self.near_duplicates,
             "unused": self.unused,
             "unlabelled": self.unlabelled,
+            "calibration": self.calibration,
             "parts": {
                 name: {
                     "texts": len(self.lengths[name]),
@@ -126,6 +129,7 @@ class DataReport:
             ("not UTF-8, read as Latin-1", self.rows.recoded),
             (f"near-duplicates in {self.near_duplicate_groups} groups, none held out", self.near_duplicates),
             ("used without their labels", self.unlabelled),
+            ("without their labels, for the thresholds of cascades", self.calibration),
             *(
                 (f"of {escape(label)}, left out: too few for the split", texts)
                 for label, texts in self.rows.small_classes.items()
@@ -190,6 +194,7 @@ def make_report(
     near_duplicates: int,
     unused: int,
     unlabelled: int = 0,
+    calibration: int = 0,
 ) -> DataReport:
     """The report of `loaded` divided into `parts`."""
     return DataReport(
@@ -202,6 +207,7 @@ def make_report(
         lengths={name: tuple(len(text.split()) for text in part.texts) for name, part in parts.items()},
         fingerprints={name: part.fingerprint for name, part in parts.items()},
         unlabelled=unlabelled,
+        calibration=calibration,
         source_fingerprint=loaded.part.fingerprint,
         live=loaded.live.counts if loaded.live else None,
         live_balance={
@@ -226,6 +232,8 @@ class Splits:
     report: DataReport
     unlabelled: tuple[str, ...] = ()
     """Texts whose labels were dropped when the data were divided; near copies of none that is held out."""
+    calibration: tuple[str, ...] = ()
+    """Texts whose labels were dropped, and from which no candidate may learn; none is a near copy of another text."""
     cleaning: TextCleaning | None = None
     """What was taken out of every text, and is to be taken out of what the trained classifier reads; None: nothing."""
 
@@ -242,8 +250,8 @@ class Splits:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the fingerprints of all parts, and the unlabelled texts if there are any."""
+        """SHA-256 over the fingerprints of all parts, and the texts without labels if there are any."""
         digest = hashlib.sha256("".join(part.fingerprint for part in self.parts().values()).encode())
-        for text in self.unlabelled:
+        for text in [*self.unlabelled, *self.calibration]:
             digest.update(json.dumps(text).encode())
         return digest.hexdigest()

@@ -53,7 +53,11 @@ def context(folder: Path, name: str, **changed: object) -> TrainingContext:
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    config = DataConfig(split=SplitConfig(train_texts=600, validation_texts=500, test_texts=300))
+    config = DataConfig(
+        split=SplitConfig(
+            train_texts=600, validation_texts=500, test_texts=300, unlabelled_texts=50, calibration_texts=100
+        )
+    )
     splits = split_data(load_data(config, 42), config, 42)
     folder = tmp_path_factory.mktemp("cascade")
     siblings: dict[str, Path | None] = {"later": None}
@@ -75,6 +79,9 @@ def test_early_answers_cost_no_more_than_the_limit(trial: Trial) -> None:
     assert classifier.stages == STAGES
     assert trained.figures["validation_share_early"] > 0.3
     assert cascade.calibration["labelled_texts"] == 500
+    assert cascade.calibration["unlabelled_texts"] == 100, (
+        "calibration texts, not those that stages learn from"
+    )
     truth = np.array([trial.splits.labels.index(label) for label in trial.splits.test.labels])
     staged = classifier.classify(trial.splits.test.texts)
     full = classifier.predict(trial.splits.test.texts, all_stages=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,14 +84,19 @@ def test_texts_without_labels_are_counted_with_their_copies() -> None:
     data = loaded(a=60, b=60)
     data.part.texts[:2] = ["One and the same text.", "One and the same text!"]
     config = DataConfig(
-        split=SplitConfig(train_texts=30, validation_texts=20, test_texts=20, unlabelled_texts=40),
+        split=SplitConfig(
+            train_texts=30, validation_texts=20, test_texts=20, unlabelled_texts=30, calibration_texts=10
+        ),
         near_duplicate_similarity=1.0,
     )
     splits = split_data(data, config, 3)
     assert [len(part) for part in splits.parts().values()] == [30, 20, 20, 0]
-    assert len(splits.unlabelled) == splits.report.unlabelled == 40
-    everywhere = [text for part in splits.parts().values() for text in part.texts] + [*splits.unlabelled]
+    assert len(splits.unlabelled) == splits.report.unlabelled == 30
+    assert len(splits.calibration) == splits.report.calibration == 10
+    everywhere = [text for part in splits.parts().values() for text in part.texts]
+    everywhere += [*splits.unlabelled, *splits.calibration]
     assert len(set(everywhere)) == 110
     copies = {text for text in data.texts[:2] if text in everywhere}
     assert copies <= {*splits.unlabelled}
     assert split_data(data, config, 3).fingerprint == splits.fingerprint
+    assert replace(splits, calibration=()).fingerprint != splits.fingerprint

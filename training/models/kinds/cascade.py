@@ -29,8 +29,8 @@ class CascadeConfig(CandidateConfig):
 
     max_accuracy_loss: float = Field(default=0.005, gt=0, lt=0.5)
     """Limit of the accuracy lost against sending every text through all stages, on texts such as those of the
-    validation part. With `confidence` 0.95, 0.005 needs at least 669 validation or unlabelled texts, 0.01 half of that;
-    with fewer, every text goes through all stages."""
+    validation part. With `confidence` 0.95, 0.005 needs at least 669 texts of the validation part and of
+    `data.split.calibration` together, 0.01 half of that; with fewer, every text goes through all stages."""
 
     max_class_loss: float = Field(default=0.05, gt=0, lt=0.5)
     """The same among the texts to which a stage gives one label. A label with too few texts is never answered early."""

@@ -24,8 +24,8 @@ from benchmarks.serving.running import OURS, Plan, closed_name, run
 from benchmarks.serving.table import markdown
 
 EVERYBODY = (
-    "champion", "float32", "fastapi", "bentoml", "batchable", "batchable_bundle", "litserve", "infinity", "mlflow",
-    "mlflow_bundle",
+    "champion", "network", "float32", "fastapi", "bentoml", "batchable", "batchable_bundle", "litserve", "infinity",
+    "mlflow", "mlflow_bundle",
 )  # fmt: skip
 
 

@@ -74,7 +74,9 @@ def main(least: float, rounds: int, seconds: float, overrides: tuple[str, ...]) 
     except MaterialMissing as error:
         raise click.ClickException(str(error)) from None
     folder = Path(tempfile.mkdtemp(prefix="floor-", dir=home))
-    plan = Plan((OURS, BASELINE), rounds, seconds, (_CLIENTS,), kinds=(), open_loop=False, ceiling=False)
+    plan = Plan(
+        (OURS, BASELINE), rounds, seconds, (_CLIENTS,), kinds=(), open_loop=False, ceiling=False, bulk=False
+    )
     results = run(plan, material, folder, lambda words: console.print(words, style="dim"))
     if results.failures:
         raise click.ClickException("; ".join(results.failures.values()))

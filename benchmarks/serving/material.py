@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import mlflow
+
+from classifier import Description
+from classifier.bundle import seal_bundle
+from classifier.golden import read_golden
+from classifier.int8 import INT8_CHECK_FILE
+from classifier.precision import FLOAT32_FILE, INT8_FILE
+from classifier.runtimes.cascade import CascadeDescription
+from classifier.runtimes.onnx import TOKENIZER_FILE
+from stores.registry import BUNDLE_ARTIFACT, ModelRegistry
+from stores.settings import TrackingSettings
 
 _ROOT = Path(__file__).parents[2]
 _NETWORK = Path(__file__).with_name("network.yaml")
@@ -28,13 +42,18 @@ class MaterialMissing(Exception):
 class Material:
     """Weights and texts."""
 
+    champion: Path
+    """A cascade whose last stage is the network, as a bundle."""
     bundle: Path
-    """The bundle, for our service and the ceiling."""
+    """The network alone, as a bundle within `logged`."""
     logged: Path
-    """The same as an MLflow model."""
+    """The network alone, as an MLflow model."""
     weights: Path
-    """The same network as transformers saves it."""
+    """The network as transformers saves it."""
     texts: tuple[str, ...]
+    """No model has seen them."""
+    labels: tuple[str, ...]
+    """Of each text."""
     max_length: int
     threads: int
 
@@ -52,7 +71,7 @@ class Material:
 
 
 def make_material(folder: Path, overrides: Sequence[str], *, threads: int) -> Material:
-    """Train the network into `folder`, unless it is there already, and read what it left.
+    """Train network and cascade into `folder`, unless they are there already, and read what the training left.
 
     Args:
         folder: kept between benchmarks.
@@ -69,16 +88,49 @@ def make_material(folder: Path, overrides: Sequence[str], *, threads: int) -> Ma
         unseen = folder / "unseen.jsonl"
         _training(folder, "data", str(_NETWORK), *chosen, "--part", "holdout", "--out", str(unseen))
         unseen.rename(texts)  # last: its presence says that all is there
-    bundle = _only(folder, "classifier.json", beside="MLmodel")
-    description = json.loads((bundle / "classifier.json").read_text(encoding="utf-8"))
+    champion = _only(folder / "artifacts", "manifest.json", beside="MLmodel")
+    description = json.loads((champion / "classifier.json").read_text(encoding="utf-8"))
+    rows = [json.loads(line) for line in texts.read_text(encoding="utf-8").splitlines()]
+    logged = _last_stage(champion, folder)
     return Material(
-        bundle=bundle,
-        logged=next(parent for parent in bundle.parents if (parent / "MLmodel").is_file()),
+        champion=champion,
+        bundle=logged / "artifacts" / BUNDLE_ARTIFACT,
+        logged=logged,
         weights=_only(folder / "reports", "model.safetensors", beside="config.json"),
-        texts=tuple(json.loads(line)["text"] for line in texts.read_text(encoding="utf-8").splitlines()),
+        texts=tuple(row["text"] for row in rows),
+        labels=tuple(row["label"] for row in rows),
         max_length=int(description["max_length"]),
         threads=threads,
     )
+
+
+def _last_stage(cascade: Path, folder: Path) -> Path:
+    """The last stage of `cascade` as an MLflow model under `folder`, with the cascade's golden texts; made once."""
+    logged = folder / "network"
+    if logged.is_dir():
+        return logged
+    golden_texts, _, _ = read_golden(cascade)
+    int8_check = json.loads((cascade / INT8_CHECK_FILE).read_text(encoding="utf-8"))
+    stage = CascadeDescription.read(cascade).stages[-1]
+    described = {"kind": stage.kind, "candidate": stage.name}
+    registry = ModelRegistry(TrackingSettings(var_dir=folder, model_name="benchmark"))
+    with tempfile.TemporaryDirectory(dir=folder) as staging:
+        bundle = Path(staging, "bundle")
+        bundle.mkdir()
+        for name in (FLOAT32_FILE, INT8_FILE, TOKENIZER_FILE):
+            shutil.copy2(cascade / name, bundle / name)
+        seal_bundle(
+            bundle,
+            Description.read(cascade).model_copy(update=described),
+            golden_texts=golden_texts,
+            data={},
+            int8_texts=[item["text"] for item in int8_check["texts"]],
+        )
+        with registry.run("benchmark", "network"):
+            uri = registry.log_bundle(bundle)
+        mlflow.artifacts.download_artifacts(uri, dst_path=str(Path(staging, "logged")))
+        Path(staging, "logged").rename(logged)
+    return logged
 
 
 def _training(folder: Path, *command: str) -> None:

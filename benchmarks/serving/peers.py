@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +37,35 @@ class Peer:
     """A command to run once before it is first started."""
     metrics: str | None = None
     """Path of Prometheus metrics that tell its padding; None: it has none."""
+    list_body: Callable[[Sequence[str]], Any] | None = None
+    """Texts → the JSON of one request for all of them; None: lists are not measured."""
+    is_champion: bool = False
+    """Whether it serves the cascade by our service."""
 
 
 def peers(material: Material, folder: Path) -> dict[str, Peer]:
     """Everybody by a short name; `folder` is for what has to be made first."""
     saved = folder / "mlflow-transformers"
     ours = {
-        "MODEL_URI": str(material.bundle),
+        "MODEL_URI": str(material.champion),
         # What is asked again is known; the others know nothing, so neither does it.
         "CACHE_BYTES": "0",
         "THREADS": str(material.threads),
     }
     return {
-        "champion": _ours("Champion", {**ours, "VAR_DIR": str(folder / "champion")}),
+        "champion": replace(_ours("Champion", {**ours, "VAR_DIR": str(folder / "champion")}), is_champion=True),
+        "network": _ours(
+            "Champion, network alone",
+            {**ours, "VAR_DIR": str(folder / "network"), "MODEL_URI": str(material.bundle)},
+        ),
         "float32": _ours(
-            "Champion, float32", {**ours, "VAR_DIR": str(folder / "float32"), "PRECISION": "float32"}
+            "Champion, network alone, float32",
+            {
+                **ours,
+                "VAR_DIR": str(folder / "float32"),
+                "MODEL_URI": str(material.bundle),
+                "PRECISION": "float32",
+            },
         ),
         "fastapi": Peer(
             "FastAPI + pipeline",
@@ -128,6 +142,7 @@ def _ours(name: str, environment: Mapping[str, str]) -> Peer:
         "/readyz",
         environment,
         metrics="/metrics",
+        list_body=lambda texts: {"texts": list(texts)},
     )
 
 

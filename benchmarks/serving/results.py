@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.serving.driving import Observed
+from benchmarks.serving.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +18,10 @@ class Figure:
 
     peer: str
     scenario: str
-    """`closed-32-mixed`: kind of loop, clients, texts; `open-mixed`: at the fixed rate."""
+    """`closed-32-mixed`: kind of loop, clients, texts; `open-mixed`: at the fixed rate; `lists-2-mixed`: of lists."""
     round: int
     rate: float
-    """Answers a second, of one text each."""
+    """Texts a second."""
     p50: float
     """Milliseconds."""
     p95: float
@@ -48,6 +49,7 @@ class Results:
     """All of it."""
 
     machine: dict[str, str | int] = field(default_factory=dict)
+    quality: Quality | None = None
     texts: dict[str, float] = field(default_factory=dict)
     """Kind → mean words."""
     rate: float = 0.0
@@ -58,14 +60,16 @@ class Results:
     """(round, kind of texts, texts a second) of the classifier in-process."""
     calls: list[tuple[int, str, float]] = field(default_factory=list)
     """(round, kind of texts, milliseconds) of one text by itself, in-process."""
+    files: list[tuple[str, int, float, float]] = field(default_factory=list)
+    """(peer, round, texts a second of `service.batch`, texts a second in-process) of whole texts."""
     failures: dict[str, str] = field(default_factory=dict)
     """Peer → why it could not take part."""
 
-    def add(self, peer: str, scenario: str, round_: int, seen: Observed) -> None:
-        """Note a loop."""
+    def add(self, peer: str, scenario: str, round_: int, seen: Observed, texts: int = 1) -> None:
+        """Record a loop of requests that held `texts` each."""
         self.figures.append(
             Figure(
-                peer, scenario, round_, seen.rate, seen.percentile(0.5), seen.percentile(0.95),
+                peer, scenario, round_, texts * seen.rate, seen.percentile(0.5), seen.percentile(0.95),
                 seen.percentile(0.99), seen.failed,
             )
         )  # fmt: skip

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from benchmarks.serving.results import Results, median
-from benchmarks.serving.running import OPEN
+from benchmarks.serving.running import LISTS, OPEN
 
 
 def markdown(results: Results, ours: str) -> str:
     """The tables: throughput, latency, the fixed rate, what each takes; ratios are to `ours`."""
     parts = [
         _heading(results),
+        *_quality(results),
         *_closed(results, ours),
+        *_bulk(results, ours),
         *_open(results),
         *_costs(results),
         *_failures(results),
@@ -24,6 +26,52 @@ def _heading(results: Results) -> str:
         f"{results.machine['cores']} cores, {results.machine['threads']} threads; mean words of a text: {words}. "
         "Medians over interleaved rounds; one text a request.\n"
     )
+
+
+def _quality(results: Results) -> list[str]:
+    quality = results.quality
+    if quality is None:
+        return []
+    value, low, high = quality.difference
+    return [
+        f"Macro-F1 on {quality.texts} unseen texts: Champion {quality.champion:.3f}, its network alone "
+        f"{quality.network:.3f}; difference {value:+.3f}, 95 % interval {low:+.3f} to {high:+.3f}. "
+        f"{quality.share_early:.1%} of the texts are answered by the first stage.",
+        "",
+    ]
+
+
+def _bulk(results: Results, ours: str) -> list[str]:
+    """Lists and files: texts a second of our servers."""
+    lines = []
+    if LISTS in results.scenarios():
+        lines += [
+            "### Lists of 200 texts, 2 clients, mixed texts",
+            "",
+            "| server | texts/s | Champion is … times as fast |",
+            "|---|---:|---:|",
+        ]
+        own = results.rate_of(ours, LISTS)
+        for peer in _fastest_first(results, LISTS):
+            if rate := results.rate_of(peer, LISTS):
+                lines.append(f"| {peer} | {rate:.0f} | {own / rate:.2f} |")
+        lines.append("")
+    if results.files:
+        lines += [
+            "### `python -m service.batch`, whole texts",
+            "",
+            "| bundle | texts/s | in-process | share of it | Champion is … times as fast |",
+            "|---|---:|---:|---:|---:|",
+        ]
+        own = median(rate for peer, _, rate, _ in results.files if peer == ours)
+        for peer in dict.fromkeys(peer for peer, *_ in results.files):
+            rate = median(rate for name, _, rate, _ in results.files if name == peer)
+            in_process = median(found for name, _, _, found in results.files if name == peer)
+            lines.append(
+                f"| {peer} | {rate:.0f} | {in_process:.0f} | {rate / in_process:.0%} | {own / rate:.2f} |"
+            )
+        lines.append("")
+    return lines
 
 
 def _closed(results: Results, ours: str) -> list[str]:

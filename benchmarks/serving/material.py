@@ -113,8 +113,8 @@ def _last_stage(cascade: Path, folder: Path) -> Path:
     int8_check = json.loads((cascade / INT8_CHECK_FILE).read_text(encoding="utf-8"))
     stage = CascadeDescription.read(cascade).stages[-1]
     described = {"kind": stage.kind, "candidate": stage.name}
-    registry = ModelRegistry(TrackingSettings(var_dir=folder, model_name="benchmark"))
     with tempfile.TemporaryDirectory(dir=folder) as staging:
+        registry = ModelRegistry(TrackingSettings(var_dir=Path(staging), model_name="benchmark"))
         bundle = Path(staging, "bundle")
         bundle.mkdir()
         for name in (FLOAT32_FILE, INT8_FILE, TOKENIZER_FILE):

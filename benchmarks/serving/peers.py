@@ -142,7 +142,7 @@ def _ours(name: str, environment: Mapping[str, str]) -> Peer:
         "/readyz",
         environment,
         metrics="/metrics",
-        list_body=lambda texts: {"texts": list(texts)},
+        list_body=lambda texts: {"text": list(texts)},
     )
 
 

@@ -215,8 +215,8 @@ def _file_rate(bundle: Path, material: Material, folder: Path) -> float:
         "THREADS": str(material.threads),
     }
     done = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True)
-    speed = re.search(r"speed\s+([\d,]+) rows/s", done.stdout)
-    assert speed is not None, done.stdout
+    speed = re.search(r"speed\s+([\d,]+) rows/s", done.stderr)
+    assert speed is not None, done.stderr
     return float(speed.group(1).replace(",", ""))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -25,14 +26,15 @@ from benchmarks.serving.peers import peers
 from benchmarks.serving.pictures import latency, throughput
 from benchmarks.serving.poison import poisoned
 from benchmarks.serving.results import Results, Start
-from benchmarks.serving.running import OPEN, Plan, closed_name, run
+from benchmarks.serving.running import LISTS, OPEN, Plan, closed_name, run
 from benchmarks.serving.servers.infinity import copy_weights
 from benchmarks.serving.starting import DidNotStart, started
 from benchmarks.serving.table import markdown
 from classifier import Classifier, PredictionFailed
 from tests.support.bundles import bbc_part
 from tests.support.loopback import Quiet, loopback
-from tests.support.networks import MAX_LENGTH, sealed_network_bundle
+from tests.support.network_cascades import sealed_cascade_bundle
+from tests.support.networks import MAX_LENGTH, quantise, seal_anew, sealed_network_bundle
 
 
 @contextmanager
@@ -62,6 +64,12 @@ def seen(rate: float, milliseconds: float, *, failed: int = 0) -> Observed:
     """A loop of 10 s that saw this."""
     answered = round(10 * rate)
     return Observed(answered, failed, 10.0, [milliseconds / 1000] * answered)
+
+
+def material_of(bundle: Path, weights: Path, *, step: int = 30) -> Material:
+    """The texts of part 1 of BBC News, and a network that is its own champion."""
+    texts, labels = bbc_part(1, step=step)
+    return Material(bundle, bundle, bundle, weights, tuple(texts), tuple(labels), MAX_LENGTH, threads=1)
 
 
 def known() -> Results:
@@ -145,7 +153,7 @@ def test_a_failed_request_breaks_the_floor():
 
 
 def test_texts_come_short_mixed_and_long():
-    material = Material(Path(), Path(), Path(), tuple(bbc_part(0, step=40)[0]), 128, 2)
+    material = material_of(Path(), Path(), step=40)
     kinds = material.kinds()
     words = {kind: [len(text.split()) for text in texts] for kind, texts in kinds.items()}
     assert set(words["short"]) == {12}
@@ -195,7 +203,7 @@ def test_every_request_of_a_burst_has_a_status():
 def test_a_poisoned_bundle_loads_and_fails_on_one_word(tmp_path):
     bundle, texts = tmp_path / "bundle", bbc_part(1, step=30)[0]
     sealed_network_bundle(bundle, weights=tmp_path / "weights")
-    material = Material(bundle, bundle, tmp_path / "weights", tuple(texts), MAX_LENGTH, threads=1)
+    material = replace(material_of(bundle, tmp_path / "weights"), texts=tuple(texts))
     broken, word = poisoned(material, tmp_path / "poisoned")
     assert not any(word in text.lower() for text in texts)
     classifier = Classifier.load(broken.bundle)
@@ -215,21 +223,39 @@ def test_the_table_of_batchers_has_medians():
 def test_a_round_with_two_servers_on_the_same_weights(tmp_path):
     bundle, weights = tmp_path / "bundle", tmp_path / "weights"
     sealed_network_bundle(bundle, weights=weights)
-    material = Material(bundle, bundle, weights, tuple(bbc_part(1, step=30)[0]), MAX_LENGTH, threads=1)
-    plan = Plan(("champion", "fastapi"), rounds=1, seconds=0.5, clients=(2,), kinds=("short",))
+    quantise(bundle)
+    seal_anew(bundle, "model.onnx", bbc_part(1)[0][:4])
+    cascade = sealed_cascade_bundle(tmp_path / "cascade", bundle).folder
+    material = replace(material_of(bundle, weights, step=30), champion=cascade)
+    plan = Plan(("champion", "network", "fastapi"), rounds=1, seconds=0.5, clients=(2,), kinds=("short",))
     said: list[str] = []
     results = run(plan, material, tmp_path, said.append)
     assert results.failures == {}
-    assert results.peers() == ["Champion", "FastAPI + pipeline"]
-    assert set(results.scenarios()) == {"closed-2-mixed", "closed-2-short", OPEN}
-    assert all(item.rate > 0 and item.failed == 0 for item in results.figures)
-    assert all(item.agreement == 1.0 for item in results.starts), "the same weights give the same labels"
+    network = "Champion, network alone"
+    assert set(results.peers()) == {"Champion", network, "FastAPI + pipeline"}
+    assert set(results.scenarios()) == {"closed-2-mixed", "closed-2-short", "closed-2-early", LISTS, OPEN}
+    assert {item.peer for item in results.figures if item.scenario == "closed-2-early"} == {"Champion"}
+    assert {item.peer for item in results.figures if item.scenario == LISTS} == {"Champion", network}
+    assert {peer for peer, _, rate, in_process in results.files if min(rate, in_process) > 0} == {
+        "Champion", network,
+    }  # fmt: skip
+    quality = results.quality
+    assert quality is not None
+    assert 0 < quality.share_early < 1
+    assert quality.difference[1] <= quality.champion - quality.network <= quality.difference[2]
+    assert [item for item in results.figures if item.rate == 0 or item.failed] == []
+    agreements = {item.peer: item.agreement for item in results.starts}
+    assert agreements[network] == agreements["FastAPI + pipeline"], "the same weights give the same labels"
     assert all(item.megabytes > 50 for item in results.starts)
     (ours,) = [item for item in results.starts if item.peer == "Champion"]
     assert ours.padding is not None
     assert 0 <= ours.padding < 1
     assert {kind for _, kind, rate in results.ceilings if rate > 0} == {"mixed", "short"}
     assert {kind for _, kind, milliseconds in results.calls if milliseconds > 0} == {"mixed", "short"}
+    words = markdown(results, "Champion")
+    assert f"on {quality.texts} unseen texts" in words
+    assert "### Lists of 200 texts" in words
+    assert "### `python -m service.batch`" in words
     assert any(re.search("round 1 of 1", words) for words in said)
 
     broken = peers(material, tmp_path)["champion"]

@@ -47,7 +47,7 @@ print(len(splits.test), "test texts")
 # exist is refused.
 
 # %%
-from training.models.config import NetworkConfig
+from training.config.network import NetworkConfig
 
 config = NetworkConfig(
     weights="all-minilm-l6-v2",
@@ -94,8 +94,8 @@ for path in sorted(context.bundle.iterdir()):
 # message.
 
 # %%
+from training.config.gate import GateConfig
 from training.evaluation.candidate import evaluate_candidate
-from training.gate.config import GateConfig
 
 evaluated = evaluate_candidate(
     "lesson", trained, splits, context.bundle, folder / "pictures", GateConfig(), seed=42

@@ -36,8 +36,8 @@ folder = Path(home.name)
 
 # %%
 from rich.progress import Progress
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network
 

@@ -109,17 +109,18 @@ def test_the_check_sees_what_it_should() -> None:
 
 LAYERS = (
     {"training", "training/regularizers"},
-    {"training/data"},
     {
+        "training/data",
         "training/cascade",
         "training/distillation",
         "training/evaluation",
+        "training/config",
         "training/experiment",
         "training/export",
         "training/finetuning",
+        "training/kinds",
         "training/gate",
         "training/models",
-        "training/models/kinds",
         "training/pipeline",
         "training/reporting",
         "training/search",

@@ -78,13 +78,6 @@ def _number(value: float | Decimal) -> str:
     return str(int(value)) if value == value.to_integral_value() else str(value.normalize())
 
 
-MISSING_LABELS = (
-    "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NULL", "Null", "null", "None", "N/A", "n/a", "NA", "<NA>", "#N/A",
-    "#NA", "-",
-)  # fmt: skip
-"""What spreadsheets, databases and pandas write for a value that is missing. `none` and `NONE` are classes of
-well-known data sets, and so not among them."""
-
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 """Characters that take no room: soft hyphen, zero-width space, direction marks, word joiner, byte order mark. Joiners
 that scripts and emoji need are not among them."""

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from classifier import Description
 from classifier.runtimes.sklearn import save_skops
+from training.config.distillation import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig
 from training.data import DataConfig, Part, Splits
 from training.data.deduplication import near_duplicate_groups
 from training.data.loading import read_texts
@@ -26,7 +27,6 @@ from training.evaluation.metrics import positions_of
 from training.export.read_back import read_tokenizer
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import strategies_of
-from training.models.config import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig
 from training.models.result import Trained, TrainingContext
 from training.models.sklearn import report_wordless, tfidf_vectorizer
 from training.models.transformer import export_candidate

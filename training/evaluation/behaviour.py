@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 
 from classifier import Classifier
+from training.config.evaluation import BehaviourConfig
 from training.data import Part
-from training.evaluation.config import BehaviourConfig
 from training.evaluation.intervals import Interval, share_interval
 from training.evaluation.metrics import positions_of
 

@@ -14,13 +14,13 @@ from classifier.precision import INT8_FILE
 from classifier.predictor import Predictions
 from classifier.runtime import Probabilities
 from training.cascade.report import write_cascade_report
+from training.config.gate import GateConfig
 from training.data import Splits
 from training.evaluation.calibration import calibration_error, fit_temperature, reliability
 from training.evaluation.cost import Cost, cost_of, costs_of
 from training.evaluation.intervals import Interval
 from training.evaluation.metrics import Scores, evaluate, paired_difference, positions_of, scores_on_live
 from training.evaluation.pareto import Point
-from training.gate.config import GateConfig
 from training.gate.contenders import Contender
 from training.models.result import Trained
 from training.reporting import plots

@@ -15,14 +15,14 @@ from pydantic import (
 
 from stores.errors import NameRefused
 from stores.names import check_model_name, experiment_name_fault
-from training.config import ConfigModel
+from training.config.base import ConfigModel
+from training.config.evaluation import AnalysisConfig, BehaviourConfig
+from training.config.gate import GateConfig
+from training.config.search import LAST_PHASE, SearchConfig, check_phases
 from training.data import DataConfig
 from training.errors import ExperimentInvalid
-from training.evaluation.config import AnalysisConfig, BehaviourConfig
 from training.experiment.smoke import SUFFIX
-from training.gate.config import GateConfig
-from training.models.registry import Candidate
-from training.search.config import LAST_PHASE, SearchConfig, check_phases
+from training.kinds.candidate import Candidate
 
 _NAME_LENGTH = 60
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{_NAME_LENGTH - 1}}}")

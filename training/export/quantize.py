@@ -20,9 +20,9 @@ import numpy as np
 
 from classifier import Classifier
 from classifier.precision import FLOAT32_FILE, INT8_FILE
+from training.config.network import Int8Config
 from training.data import Part
 from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
-from training.models.config import Int8Config
 
 
 @dataclass(frozen=True, slots=True)

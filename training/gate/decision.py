@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stores.names import markdown_cell
+from training.config.gate import GateConfig
 from training.data import Part
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.intervals import Interval
@@ -29,7 +30,6 @@ from training.gate.checks import (
     is_cheaper,
     noninferiority_check,
 )
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
 from training.gate.power import Power, power_of
 

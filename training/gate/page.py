@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training.config.gate import GateConfig
 from training.data import Part
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.calibration import Bin, reliability
@@ -16,7 +17,6 @@ from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, calibration_interval, share_interval
 from training.evaluation.metrics import Differences, Scores, positions_of
 from training.gate.checks import NONINFERIORITY
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion
 from training.gate.decision import Decision
 from training.reporting.plots import fill_confusion

@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.utils import logging as transformers_logging
 
+from training.config.network import HeadConfig
 from training.data import Splits
 from training.evaluation.metrics import positions_of
-from training.models.config import HeadConfig
 from training.models.pooling import MeanPooledClassifier, mean_pooled, sentence_vectors
 from training.models.result import History, Trained, TrainingContext
 from training.models.transformer import export_candidate

@@ -15,10 +15,10 @@ from sklearn.linear_model import LogisticRegression
 from classifier import Classifier, Description
 from classifier.runtimes.onnx import TOKENIZER_FILE
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms, TokenBlock
+from training.config.tfidf import StaticLinearConfig
 from training.data import Splits
 from training.errors import ParityError, WeightsMissing
 from training.evaluation.metrics import positions_of
-from training.models.kinds.static_linear import StaticLinearConfig
 from training.models.result import Trained, TrainingContext
 from training.models.sklearn import report_wordless, tfidf_vectorizer
 

@@ -11,11 +11,11 @@ from transformers.utils import logging as transformers_logging
 
 from classifier import Description
 from classifier.precision import INT8_FILE
+from training.config.network import HeadConfig, NetworkConfig
 from training.data import Splits
 from training.export.onnx import MODEL_FILE, export_network
 from training.export.quantize import add_int8
 from training.finetuning.loop import finetune
-from training.models.config import HeadConfig, NetworkConfig
 from training.models.pooling import mean_pooled
 from training.models.result import History, Trained, TrainingContext
 from training.models.weights import load_network

@@ -16,7 +16,7 @@ from stores.names import tag_value
 from training.data import Splits
 from training.errors import NotFinite
 from training.evaluation.candidate import evaluate_candidate
-from training.models.registry import Candidate, train_candidate
+from training.kinds.candidate import Candidate, train_candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.mlflow_logging import flat, log_records
 from training.pipeline.resume import load_trained, save_trained

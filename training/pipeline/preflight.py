@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stores.names import file_name
+from training.config.distillation import DistillationConfig
+from training.config.network import HeadConfig, NetworkConfig
 from training.data import LoadedData, Splits, load_data, split_data
 from training.data.checks import Reader, check_data
 from training.data.findings import Findings
 from training.data.plots import write_data_page
 from training.errors import NoCandidateLeft, TrainingError
 from training.experiment.schema import Experiment
-from training.models.config import DistillationConfig, HeadConfig, NetworkConfig
-from training.models.registry import Candidate
+from training.kinds.candidate import Candidate
 from training.settings import TrainingSettings
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from classifier.precision import INT8_FILE
 from stores.registry import ModelRegistry, RegisteredModel
 from stores.settings import SigningSettings
 from stores.signatures import sign_version, signatures_in
+from training.config.network import HeadConfig, NetworkConfig
+from training.config.tfidf import PerceptronConfig
 from training.data import Part, Splits
 from training.evaluation.candidate import CandidateResult
 from training.gate.contenders import JUDGED_VERSION
-from training.models.config import HeadConfig, NetworkConfig, PerceptronConfig
-from training.models.registry import Candidate
+from training.kinds.candidate import Candidate
 from training.models.result import History
 from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
 from training.pipeline.mlflow_logging import log_records

@@ -28,9 +28,9 @@ from stores.names import file_name
 from stores.registry import ModelRegistry
 from training.data import Splits
 from training.experiment.schema import Experiment
+from training.kinds.candidate import Candidate
 from training.logs import fields
 from training.models.fingerprint import training_identity, training_inputs
-from training.models.registry import Candidate
 from training.models.result import EpochCallback, Trained, TrainingContext, ignore_epochs
 from training.settings import TrainingSettings
 

@@ -22,8 +22,8 @@ from training.distillation.teacher import pinned_teachers
 from training.errors import NoCandidateLeft
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
+from training.kinds.candidate import Candidate
 from training.logs import training_progress
-from training.models.registry import Candidate
 from training.models.result import Trained, TrainingContext
 from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
 from training.pipeline.mlflow_logging import MlflowObserver

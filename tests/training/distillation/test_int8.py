@@ -15,11 +15,11 @@ from onnx import TensorProto, helper, numpy_helper
 from classifier import Classifier, seal_bundle
 from classifier.errors import BundleDamaged
 from classifier.precision import INT8_FILE
+from training.config.network import Int8Config
 from training.data import Part, Splits
 from training.evaluation.cost import cost_of
 from training.export.quantize import add_int8
 from training.export.read_back import read_tokenizer
-from training.models.config import Int8Config
 
 
 @pytest.fixture

@@ -18,6 +18,13 @@ from tests.support.bundles import registered
 from tests.training.conftest import environment
 from training.commands.cli import main
 from training.commands.distill import distillation
+from training.config.distillation import (
+    DistillationConfig,
+    DistilledConfig,
+    DistilledLinearConfig,
+    ExtraTextsConfig,
+)
+from training.config.network import Int8Config
 from training.data import Splits
 from training.distillation.student import as_weighted_rows, layers_kept
 from training.distillation.teacher import find_teacher, pinned_teachers
@@ -25,14 +32,7 @@ from training.errors import TeacherUnusable
 from training.experiment.loader import load_experiment
 from training.export.onnx import torch_probabilities
 from training.export.read_back import read_network, read_tokenizer
-from training.models.config import (
-    DistillationConfig,
-    DistilledConfig,
-    DistilledLinearConfig,
-    ExtraTextsConfig,
-    Int8Config,
-)
-from training.models.registry import train_candidate
+from training.kinds.candidate import train_candidate
 from training.models.result import TrainingContext
 from training.models.weights import keep_layers
 

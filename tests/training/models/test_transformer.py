@@ -24,11 +24,11 @@ from transformers import (
 from classifier import Classifier, Description
 from tests.support.bundles import TOPICS, bbc_part
 from tests.support.hub import hub
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
 from training.errors import ParityError, WeightsMissing
 from training.export.onnx import check_parity, export_network, torch_probabilities
 from training.finetuning.loop import finetune
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import keep_layers, load_network, weights_source
 

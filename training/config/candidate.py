@@ -1,19 +1,32 @@
-"""Candidate kind `cascade`: cheap candidates answer what they are sure of, dearer ones the rest together with them."""
+"""Configuration that all kinds of candidates share, and of candidates made of others."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from training.models.config import CandidateConfig, register_candidate
-
-if TYPE_CHECKING:
-    from training.data import Splits
-    from training.models.result import Trained, TrainingContext
+from training.config.base import ConfigModel
 
 
-@register_candidate
+class CandidateConfig(ConfigModel):
+    """Base of all kinds of candidates. A subclass has a literal `kind` and the decorator `register_candidate`."""
+
+    kind: str
+    """Kind of the candidate."""
+
+    baseline: bool = False
+    """A baseline: reported with the others; it can win only if the experiment sets `baselines_may_win`."""
+
+    note: str = ""
+    """A comment, shown in reports."""
+
+    @property
+    def built_on(self) -> tuple[str, ...]:
+        """Names of other candidates of the experiment that must be trained first; names that are none are ignored."""
+        return ()
+
+
 class CascadeConfig(CandidateConfig):
     """Earlier candidates of the experiment as stages of one classifier.
 
@@ -48,9 +61,3 @@ class CascadeConfig(CandidateConfig):
     def built_on(self) -> tuple[str, ...]:
         """The stages."""
         return self.stages
-
-    def train(self, splits: Splits, context: TrainingContext) -> Trained:
-        """See `CandidateConfig.train`."""
-        from training.cascade.fit import fit_cascade
-
-        return fit_cascade(self, splits, context)

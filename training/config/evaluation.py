@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from training.config import ConfigModel
+from training.config.base import ConfigModel
 
 
 class BehaviourConfig(ConfigModel):

@@ -14,10 +14,16 @@ from classifier.cleaning import TextCleaning
 from stores.sources import parse_sources
 from stores.tabular.errors import TableRefused
 from stores.tabular.options import parse_delimiter
-from training.config import ConfigModel
-from training.data.labels import MISSING_LABELS
+from training.config.base import ConfigModel
 
 Bins = Mapping[str, float | None]
+
+MISSING_LABELS = (
+    "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NULL", "Null", "null", "None", "N/A", "n/a", "NA", "<NA>", "#N/A",
+    "#NA", "-",
+)  # fmt: skip
+"""What spreadsheets, databases and pandas write for a value that is missing. `none` and `NONE` are classes of
+well-known data sets, and so not among them."""
 
 
 def check_bins(bins: Bins) -> None:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from training.config import ConfigModel
-from training.models.registry import Candidate
+from training.config.base import ConfigModel
+from training.config.candidate import CandidateConfig
 
 SEARCH_PHASE, LAST_PHASE = "search", "evaluation"
 """What trials, and what the configurations that they found, are tagged with."""
@@ -96,7 +96,7 @@ class SearchConfig(ConfigModel):
     """Heartbeat interval of a trial in seconds. After three missed heartbeats its process counts as dead and the trial
     is retried."""
 
-    def configured(self, template: Candidate, settings: Mapping[str, Any]) -> Candidate:
+    def configured(self, template: CandidateConfig, settings: Mapping[str, Any]) -> CandidateConfig:
         """`template` with `settings` (dotted field → value) in place.
 
         Raises:
@@ -113,7 +113,7 @@ class SearchConfig(ConfigModel):
             target[last] = value
         return type(template).model_validate(raw)
 
-    def check(self, candidates: Mapping[str, Candidate]) -> None:
+    def check(self, candidates: Mapping[str, CandidateConfig]) -> None:
         """Raise ValueError where the searched candidate is not among `candidates`, or cannot be what `space` says."""
         template = candidates.get(self.candidate)
         if template is None:
@@ -139,7 +139,7 @@ class SearchConfig(ConfigModel):
         return space
 
 
-def check_phases(phases: Mapping[str, tuple[str, ...]], candidates: Mapping[str, Candidate]) -> None:
+def check_phases(phases: Mapping[str, tuple[str, ...]], candidates: Mapping[str, CandidateConfig]) -> None:
     """Raise ValueError unless each of `candidates` is in exactly one of `phases`, or there are no phases."""
     if not phases:
         return

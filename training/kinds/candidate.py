@@ -1,10 +1,4 @@
-"""Kinds of candidates: the registry, and the training of a candidate.
-
-A kind is a subclass of `CandidateConfig` with the decorator `register_candidate`, in any module of
-`training.models.kinds`, in `training/models/config.py`, or in a module that is imported before `training.experiment`.
-It holds its keys and trains itself (`CandidateConfig.train`). Nothing else names it: experiment files, their JSON
-schema, overrides, search and seed comparison take all kinds from here.
-"""
+"""Any candidate: the union of all kinds, and training by kind."""
 
 from __future__ import annotations
 
@@ -16,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import Field
 
-from training.models.config import CandidateConfig, registered_candidates
+from training.config.candidate import CandidateConfig
+from training.kinds.registry import CandidateKind, registered_candidates
 
 if TYPE_CHECKING:
     from training.data import Splits
@@ -33,21 +28,22 @@ def train_candidate(config: Candidate, splits: Splits, context: TrainingContext)
         TrainingError: weights are missing, or the exported network is not the trained one.
     """
     started = time.perf_counter()
-    trained = config.train(splits, context)
+    trained = registered_candidates()[config.kind].train(config, splits, context)
     figures = {"training_seconds": time.perf_counter() - started, "training_texts": float(len(splits.train))}
     return replace(trained, figures=figures | trained.figures)
 
 
-def candidate_kinds() -> dict[str, type[CandidateConfig]]:
-    """All kinds by name, with those of every module of `training.models.kinds`."""
-    package = import_module("training.models.kinds")
+def candidate_kinds() -> dict[str, CandidateKind]:
+    """All kinds by name, with those of every module of `training.kinds`."""
+    package = import_module("training.kinds")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
     return registered_candidates()
 
 
 def _union() -> Any:
-    return Annotated[Union[tuple(candidate_kinds().values())], Field(discriminator="kind")]  # noqa: UP007
+    configs = tuple(kind.config for kind in candidate_kinds().values())
+    return Annotated[Union[configs], Field(discriminator="kind")]  # noqa: UP007
 
 
 if TYPE_CHECKING:

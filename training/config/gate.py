@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config import ConfigModel
+from training.config.base import ConfigModel
 
 
 class BehaviourLimits(ConfigModel):

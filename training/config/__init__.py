@@ -1,0 +1,1 @@
+"""Sections of experiment files: their keys, with defaults, limits and explanations."""

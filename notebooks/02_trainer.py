@@ -65,8 +65,8 @@ print(NetworkConfig.model_fields["warmup"].default, "of the steps are warm-up")
 
 # %%
 from rich.progress import Progress
+from training.candidates.transformer import train_network
 from training.models.result import TrainingContext
-from training.models.transformer import train_network
 
 context = TrainingContext(
     "lesson", folder / "bundle", folder / "scratch", seed=42, progress=Progress(disable=True)

@@ -117,7 +117,7 @@ assert watch.norms
 
 # %%
 from IPython.display import Image, display
-from training.reporting.plots import draw_training
+from training.evaluation.plots import draw_training
 
 for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})

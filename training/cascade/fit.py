@@ -25,8 +25,8 @@ from classifier.runtimes.cascade import (
 from training.cascade.thresholds import StageAnswers, StageThresholds, choose_thresholds, texts_needed
 from training.config.candidate import CascadeConfig
 from training.data import Splits
+from training.data.labels import positions_of
 from training.errors import StageUnusable
-from training.evaluation.metrics import positions_of
 from training.models.result import Trained, TrainingContext
 
 RELAXED_LOSSES = (0.01, 0.02, 0.05, 0.1)

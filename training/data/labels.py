@@ -8,11 +8,14 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training.errors import NotOneValue
 
@@ -201,3 +204,9 @@ def _is_date(label: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def positions_of(truth: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Each true label's position in `labels`."""
+    position = {label: index for index, label in enumerate(labels)}
+    return np.asarray([position[label] for label in truth], dtype=np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -181,8 +182,8 @@ class Experiment(ConfigModel):
         listed = next((phase for phase, names in self.phases.items() if name in names), None)
         return listed or (LAST_PHASE if self.search else None)
 
-    def with_found(self, candidates: dict[str, Candidate]) -> Experiment:
-        """The experiment with the candidates that its search found."""
+    def with_candidates(self, candidates: Mapping[str, Candidate]) -> Experiment:
+        """The experiment with further candidates, or others under the same names."""
         return self.model_copy(update={"candidates": {**self.candidates, **candidates}})
 
     def may_win(self, name: str) -> bool:

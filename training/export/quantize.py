@@ -22,7 +22,8 @@ from classifier import Classifier
 from classifier.precision import FLOAT32_FILE, INT8_FILE
 from training.config.network import Int8Config
 from training.data import Part
-from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
+from training.data.labels import positions_of
+from training.evaluation.metrics import confusion_counts, macro_f1
 
 
 @dataclass(frozen=True, slots=True)

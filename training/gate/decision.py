@@ -8,16 +8,10 @@ from dataclasses import dataclass, field
 from stores.names import markdown_cell
 from training.config.gate import GateConfig
 from training.data import Part
+from training.data.labels import positions_of
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.intervals import Interval
-from training.evaluation.metrics import (
-    Differences,
-    Scores,
-    evaluate,
-    paired_differences,
-    positions_of,
-    scores_on_live,
-)
+from training.evaluation.metrics import Differences, Scores, evaluate, paired_differences, scores_on_live
 from training.gate.checks import (
     Check,
     ClassFall,

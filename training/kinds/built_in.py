@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @register_candidate(NetworkConfig)
 def network(config: NetworkConfig, splits: Splits, context: TrainingContext) -> Trained:
     """A pretrained network, fine-tuned."""
-    from training.models.transformer import train_network
+    from training.candidates.transformer import train_network
 
     return train_network(config, splits, context)
 
@@ -30,7 +30,7 @@ def network(config: NetworkConfig, splits: Splits, context: TrainingContext) -> 
 @register_candidate(HeadConfig)
 def head(config: HeadConfig, splits: Splits, context: TrainingContext) -> Trained:
     """A linear head on a frozen encoder."""
-    from training.models.frozen_encoder import train_head
+    from training.candidates.frozen_encoder import train_head
 
     return train_head(config, splits, context)
 
@@ -86,6 +86,6 @@ def cascade(config: CascadeConfig, splits: Splits, context: TrainingContext) -> 
 @register_candidate(StaticLinearConfig)
 def static_linear(config: StaticLinearConfig, splits: Splits, context: TrainingContext) -> Trained:
     """Logistic regression on TF-IDF and static token vectors."""
-    from training.models.static_linear import train_static_linear
+    from training.candidates.static_linear import train_static_linear
 
     return train_static_linear(config, splits, context)

@@ -22,8 +22,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from training.config.finetuning import SelfTrainingConfig
 from training.config.network import NetworkConfig
 from training.data import Part, Splits
+from training.data.labels import positions_of
 from training.errors import ExperimentInvalid
-from training.evaluation.metrics import positions_of
 from training.export.onnx import torch_probabilities
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import strategies_of

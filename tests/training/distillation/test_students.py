@@ -136,10 +136,10 @@ def test_distill_takes_teacher_and_data_of_the_champion(
 def test_a_student_of_the_champion_is_one_of_that_version(var: Path, network_bundle: Path) -> None:
     registry = ModelRegistry(TrackingSettings())
     experiment = load_experiment("distillation")
-    assert pinned_teachers(experiment, registry) is experiment, "there is no champion yet"
+    assert pinned_teachers(experiment.candidates, registry) == {}, "there is no champion yet"
 
     def teachers() -> set[str]:
-        found = pinned_teachers(experiment, registry).candidates.values()
+        found = pinned_teachers(experiment.candidates, registry).values()
         return {config.teacher for config in found if isinstance(config, DistillationConfig)}
 
     registered(registry, network_bundle)

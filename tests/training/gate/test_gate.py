@@ -119,7 +119,7 @@ def test_the_page_without_comparison_shows_the_winner_and_why(
 ) -> None:
     experiment, winner = first_run.experiment, first_run.outcome.evaluated[0]
     splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
-    found = decide(winner.contender, splits.test, champion, experiment.gate, seed=0)
+    found = decide(Contender.of(winner), splits.test, champion, experiment.gate, seed=0)
     page = tmp_path / "gate.html"
     write_gate_pages(
         {page: False}, "news", winner, found, champion, Behaviour(()), splits.test, experiment.gate

@@ -43,7 +43,7 @@ from training.models import weight_checks
 from training.models.result import TrainingContext
 from training.models.weights import load_network, load_weights
 from training.pipeline.observers import ConsoleObserver
-from training.pipeline.preflight import Preflight, check_networks
+from training.runs.preflight import Preflight, check_networks
 
 WORDS = [
     "the", "a", "of", "and", "to", "in", "for", "on", "is", "was", "will", "market", "shares", "bank", "goal", "match",

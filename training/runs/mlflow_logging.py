@@ -16,9 +16,9 @@ from training.evaluation.label_errors import label_error_counts
 from training.experiment.rerun import EXPERIMENT_FILE, resolved_yaml
 from training.experiment.schema import Experiment
 from training.models.result import Trained, TrainingContext
-from training.pipeline.resume import RECORDS
-from training.pipeline.run_events import Run, RunObserver
 from training.reporting.run_report import run_note
+from training.runs.resume import RECORDS
+from training.runs.run_events import Run, RunObserver
 
 
 class MlflowObserver(RunObserver):

@@ -18,10 +18,10 @@ from transformers.utils import logging as transformers_logging
 
 from training.config.network import HeadConfig
 from training.data import Splits
-from training.evaluation.metrics import positions_of
+from training.data.labels import positions_of
+from training.export.candidate import export_candidate
 from training.models.pooling import MeanPooledClassifier, mean_pooled, sentence_vectors
 from training.models.result import History, Trained, TrainingContext
-from training.models.transformer import export_candidate
 from training.models.weight_checks import check_length
 from training.models.weights import load_network
 

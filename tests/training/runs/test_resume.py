@@ -25,7 +25,7 @@ from tests.training.conftest import TINY, Trained, environment, trained
 from training.data import Splits, load_data, split_data
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
-from training.pipeline.resume import RunFolder, run_folder
+from training.runs.resume import RunFolder, run_folder
 
 OVERRIDES = (
     # What is trained first, and is not trained again.

@@ -18,9 +18,9 @@ from training.errors import NotFinite
 from training.evaluation.candidate import evaluate_candidate
 from training.kinds.candidate import Candidate, train_candidate
 from training.models.result import Trained, TrainingContext
-from training.pipeline.mlflow_logging import flat, log_records
-from training.pipeline.resume import load_trained, save_trained
-from training.pipeline.run_events import Run, RunObserver
+from training.runs.mlflow_logging import flat, log_records
+from training.runs.resume import load_trained, save_trained
+from training.runs.run_events import Run, RunObserver
 
 
 @contextmanager

@@ -17,15 +17,15 @@ from transformers import AutoModel, AutoTokenizer
 
 from classifier import Classifier
 from classifier.precision import INT8_FILE
+from training.candidates.frozen_encoder import VECTORS, train_head
 from training.config.network import HeadConfig, Int8Config
 from training.data import DataConfig, Part, SplitConfig, Splits, load_data, split_data
 from training.experiment.loader import load_experiment
 from training.export.onnx import torch_probabilities
 from training.export.read_back import read_network
-from training.models.frozen_encoder import VECTORS, train_head
 from training.models.result import Trained, TrainingContext
 from training.models.weights import weights_source
-from training.pipeline.preflight import readers_of
+from training.runs.preflight import readers_of
 
 LENGTH = 24
 

@@ -17,8 +17,8 @@ from classifier.runtimes.onnx import TOKENIZER_FILE
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms, TokenBlock
 from training.config.tfidf import StaticLinearConfig
 from training.data import Splits
+from training.data.labels import positions_of
 from training.errors import ParityError, WeightsMissing
-from training.evaluation.metrics import positions_of
 from training.models.result import Trained, TrainingContext
 from training.models.sklearn import report_wordless, tfidf_vectorizer
 
@@ -130,8 +130,8 @@ def _static_vectors(
 ) -> _StaticVectors:
     from transformers import set_seed
 
+    from training.candidates.static_vectors import rarity, token_vectors
     from training.export.read_back import read_network, read_tokenizer
-    from training.models.static_vectors import rarity, token_vectors
     from training.models.weights import load_network
 
     assert config.weights is not None

@@ -19,10 +19,10 @@ from training.evaluation.candidate import CandidateResult
 from training.evaluation.label_errors import LabelError
 from training.experiment.schema import Experiment
 from training.models.result import Trained, TrainingContext
-from training.pipeline.preflight import Preflight
-from training.pipeline.resume import RunFolder
 from training.reporting.conclusion import WinnerComparison
 from training.reporting.run_report import Outcome
+from training.runs.preflight import Preflight
+from training.runs.resume import RunFolder
 
 
 @dataclass

@@ -13,12 +13,12 @@ from rich.progress import Progress
 
 from classifier import Classifier
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel
+from training.candidates.static_vectors import rarity, token_vectors
 from training.config.tfidf import StaticLinearConfig
 from training.data import DataConfig, SplitConfig, Splits, load_data, split_data
 from training.errors import TeacherUnusable, WeightsMissing
 from training.kinds.candidate import train_candidate
 from training.models.result import Trained, TrainingContext
-from training.models.static_vectors import rarity, token_vectors
 from training.models.weights import load_network
 
 WIDTH = 16

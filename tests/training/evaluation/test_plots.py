@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.evaluation.metrics import Scores, evaluate
+from training.evaluation.plots import draw_training, fill_confusion
 from training.models.result import History
-from training.reporting.plots import draw_training, fill_confusion
 from training.style import mark, sheet, shortened, weakest
 
 
@@ -92,7 +92,7 @@ def test_one_epoch_is_drawn_over_steps(tmp_path: Path, monkeypatch: pytest.Monke
         drawn[path.name] = (axes.get_xlabel(), list(axes.lines[0].get_xdata()), written)  # type: ignore[arg-type]
         return path
 
-    monkeypatch.setattr("training.reporting.plots.saved", keep)
+    monkeypatch.setattr("training.evaluation.plots.saved", keep)
     draw_training(history(1), tmp_path, name="m")
     assert drawn["loss.png"][:2] == ("optimiser step", [30.0, 60.0])
     assert drawn["accuracy.png"] == ("optimiser step", [60.0], ["accuracy 0.800"])

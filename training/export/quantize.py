@@ -101,3 +101,6 @@ def _quantise(source: Path, target: Path, *, per_channel: bool) -> None:
             )
         finally:
             logger.setLevel(level)
+    quantised = onnx.load(str(target))
+    del quantised.graph.value_info[:]  # as in export/onnx.py
+    onnx.save(quantised, str(target))

@@ -64,7 +64,7 @@ def export_network(
     network.train(False)
     network.to("cpu")  # type: ignore[arg-type, unused-ignore]
     expected = torch_probabilities(network, tokenizer, texts, max_length=description.max_length)
-    _write_onnx(network, tokenizer, folder / MODEL_FILE)
+    write_onnx(network, tokenizer, folder / MODEL_FILE)
     write_architecture(network, folder / MODEL_FILE)
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     description.write(folder)
@@ -115,7 +115,8 @@ def torch_probabilities(
     return probabilities
 
 
-def _write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+def write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+    """Write `network` as ONNX: token ids of any batch and length in, logits out."""
     # Plain attention: its products of activations are what ONNX Runtime quantises; an Attention operator is not.
     network.set_attn_implementation("eager")
     example = tokenizer(["one text", "another, a longer one"], padding=True, return_tensors="pt")

@@ -75,13 +75,9 @@ def sealed_network_bundle(
 
 def quantise(folder: Path) -> None:
     """Write `model.int8.onnx` beside `model.onnx`, with weights of seven bits as training does; then seal it."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from training.export.quantize import quantise as write_int8
 
-    model = onnx.load(str(folder / FLOAT32_FILE))
-    quantize_dynamic(
-        model, str(folder / INT8_FILE), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-    )
+    write_int8(folder / FLOAT32_FILE, folder / INT8_FILE, per_channel=True)
 
 
 def seal_anew(folder: Path, model_file: str, texts: list[str]) -> None:

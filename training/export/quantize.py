@@ -62,7 +62,7 @@ def add_int8(folder: Path, config: Int8Config, validation: Part) -> Int8Check:
     `folder` holds `model.onnx`, `tokenizer.json` and `classifier.json`.
     """
     source, target = folder / FLOAT32_FILE, folder / INT8_FILE
-    _quantise(source, target, per_channel=config.per_channel)
+    quantise(source, target, per_channel=config.per_channel)
     check = _compare(folder, config, validation)
     if not check.passed:
         target.unlink()
@@ -84,7 +84,8 @@ def _compare(folder: Path, config: Int8Config, validation: Part) -> Int8Check:
     )
 
 
-def _quantise(source: Path, target: Path, *, per_channel: bool) -> None:
+def quantise(source: Path, target: Path, *, per_channel: bool) -> None:
+    """Write the float32 network `source` with weights of seven bits to `target`."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 

@@ -94,7 +94,7 @@ for path in sorted(context.bundle.iterdir()):
 # message.
 
 # %%
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.evaluation.candidate import evaluate_candidate
 
 evaluated = evaluate_candidate(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from training.config.base import ConfigModel
+from training.config import ConfigModel
 
 
 class CandidateConfig(ConfigModel):

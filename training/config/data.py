@@ -14,7 +14,7 @@ from classifier.cleaning import TextCleaning
 from stores.sources import parse_sources
 from stores.tabular.errors import TableRefused
 from stores.tabular.options import parse_delimiter
-from training.config.base import ConfigModel
+from training.config import ConfigModel
 
 Bins = Mapping[str, float | None]
 

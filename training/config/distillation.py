@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from training.config.base import ConfigModel
+from training.config import ConfigModel
 from training.config.candidate import CandidateConfig
 from training.config.data import DataConfig
 from training.config.network import NetworkConfig

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from training.config.base import ConfigModel
+from training.config import ConfigModel
 from training.config.candidate import CandidateConfig
 from training.config.finetuning import (
     AwpConfig,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from training.config.base import ConfigModel
+from training.config import ConfigModel
 from training.config.candidate import CandidateConfig
 
 SEARCH_PHASE, LAST_PHASE = "search", "evaluation"

@@ -14,7 +14,7 @@ from classifier.precision import INT8_FILE
 from classifier.predictor import Predictions
 from classifier.runtime import Probabilities
 from training.cascade.report import write_cascade_report
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import Splits
 from training.data.labels import positions_of
 from training.evaluation import plots

@@ -16,9 +16,8 @@ from pydantic import (
 
 from stores.errors import NameRefused
 from stores.names import check_model_name, experiment_name_fault
-from training.config.base import ConfigModel
-from training.config.evaluation import AnalysisConfig, BehaviourConfig
-from training.config.gate import GateConfig
+from training.config import ConfigModel
+from training.config.evaluation import AnalysisConfig, BehaviourConfig, GateConfig
 from training.config.search import LAST_PHASE, SearchConfig, check_phases
 from training.data import DataConfig
 from training.errors import ExperimentInvalid

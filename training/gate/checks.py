@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, percentile_interval

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stores.names import markdown_cell
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.data.labels import positions_of
 from training.evaluation.behaviour import Behaviour

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.data.labels import positions_of
 from training.evaluation.behaviour import Behaviour

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.evaluation.metrics import Differences
 
 POWER = 0.8

@@ -13,7 +13,7 @@ from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 from tests.training.conftest import Trained
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import DataConfig, Part, load_data, split_data
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.cost import Cost

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.runtime import Probabilities
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.evaluation.behaviour import Behaviour, BehaviourTest, Kind
 from training.evaluation.cost import Cost

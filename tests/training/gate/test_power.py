@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from classifier.runtime import Probabilities
-from training.config.gate import GateConfig
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.evaluation.cost import Cost
 from training.evaluation.metrics import evaluate, paired_differences

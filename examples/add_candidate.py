@@ -1,8 +1,8 @@
 """Add a kind of candidate, naive Bayes on word counts, and compare it with the quickstart's TF-IDF baseline.
 
 `python -m examples.add_candidate` trains both and registers the winner. To have the kind in every experiment, put the
-class into a file in `training/models/kinds/`; nothing else has to be edited: its keys are in experiment files, in their
-JSON schema and in overrides, and it is evaluated, searched and compared like every candidate.
+class and the function into a file in `training/kinds/`; nothing else has to be edited: its keys are in experiment
+files, in their JSON schema and in overrides, and it is evaluated, searched and compared like every candidate.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from training.models.config import CandidateConfig, register_candidate
+from training.config.candidate import CandidateConfig
+from training.kinds.registry import register_candidate
 
 if TYPE_CHECKING:
     from training.data import Splits
     from training.models.result import Trained, TrainingContext
 
 
-@register_candidate
 class NaiveBayesConfig(CandidateConfig):
     """Multinomial naive Bayes on word counts."""
 
@@ -28,21 +28,23 @@ class NaiveBayesConfig(CandidateConfig):
     alpha: float = Field(default=1.0, gt=0)
     """Additive smoothing of the counts (scikit-learn's alpha)."""
 
-    def train(self, splits: Splits, context: TrainingContext) -> Trained:
-        """Fit on the training part, and write `pipeline.skops`; the runtime `sklearn` serves it."""
-        from sklearn.feature_extraction.text import CountVectorizer
-        from sklearn.naive_bayes import MultinomialNB
-        from sklearn.pipeline import make_pipeline
 
-        from classifier import Description
-        from classifier.runtimes.sklearn import save_skops
-        from training.models.result import Trained
+@register_candidate(NaiveBayesConfig)
+def train_naive_bayes(config: NaiveBayesConfig, splits: Splits, context: TrainingContext) -> Trained:
+    """Fit on the training part, and write `pipeline.skops`; the runtime `sklearn` serves it."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
 
-        pipeline = make_pipeline(CountVectorizer(), MultinomialNB(alpha=self.alpha))
-        pipeline.fit(splits.train.texts, splits.train.labels)
-        save_skops(pipeline, context.bundle / "pipeline.skops")
-        labels = tuple(str(label) for label in pipeline.classes_)
-        return Trained(Description(kind="sklearn", model_file="pipeline.skops", labels=labels))
+    from classifier import Description
+    from classifier.runtimes.sklearn import save_skops
+    from training.models.result import Trained
+
+    pipeline = make_pipeline(CountVectorizer(), MultinomialNB(alpha=config.alpha))
+    pipeline.fit(splits.train.texts, splits.train.labels)
+    save_skops(pipeline, context.bundle / "pipeline.skops")
+    labels = tuple(str(label) for label in pipeline.classes_)
+    return Trained(Description(kind="sklearn", model_file="pipeline.skops", labels=labels))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ print(len(splits.test), "test texts")
 # exist is refused.
 
 # %%
-from training.models.config import NetworkConfig
+from training.config.network import NetworkConfig
 
 config = NetworkConfig(
     weights="all-minilm-l6-v2",
@@ -65,8 +65,8 @@ print(NetworkConfig.model_fields["warmup"].default, "of the steps are warm-up")
 
 # %%
 from rich.progress import Progress
+from training.candidates.transformer import train_network
 from training.models.result import TrainingContext
-from training.models.transformer import train_network
 
 context = TrainingContext(
     "lesson", folder / "bundle", folder / "scratch", seed=42, progress=Progress(disable=True)
@@ -94,8 +94,8 @@ for path in sorted(context.bundle.iterdir()):
 # message.
 
 # %%
+from training.config.evaluation import GateConfig
 from training.evaluation.candidate import evaluate_candidate
-from training.gate.config import GateConfig
 
 evaluated = evaluate_candidate(
     "lesson", trained, splits, context.bundle, folder / "pictures", GateConfig(), seed=42

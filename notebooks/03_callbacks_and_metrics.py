@@ -36,8 +36,8 @@ folder = Path(home.name)
 
 # %%
 from rich.progress import Progress
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network
 
@@ -117,7 +117,7 @@ assert watch.norms
 
 # %%
 from IPython.display import Image, display
-from training.reporting.plots import draw_training
+from training.evaluation.plots import draw_training
 
 for epoch in history.epochs:
     print({name: round(value, 3) for name, value in epoch.items()})

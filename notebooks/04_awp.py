@@ -147,10 +147,10 @@ plt.show()
 
 # %%
 from rich.progress import Progress
+from training.config.finetuning import AwpConfig
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
-from training.finetuning.config import AwpConfig
 from training.finetuning.loop import finetune
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network
 

@@ -86,10 +86,10 @@ print(network.get_submodule(mixing[0]))
 
 # %%
 from rich.progress import Progress
+from training.config.finetuning import MixoutConfig
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
-from training.finetuning.config import MixoutConfig
 from training.finetuning.loop import finetune
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 
 data = DataConfig(source="bbc_news", limit=120 if SMOKE else 400)

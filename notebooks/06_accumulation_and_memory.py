@@ -77,10 +77,10 @@ for sizes in ((12,), (6, 6), (8, 4), (1,) * 12):
 
 # %%
 from rich.progress import Progress
+from training.config.finetuning import ScheduleConfig
+from training.config.network import NetworkConfig
 from training.data import DataConfig, load_data, split_data
-from training.finetuning.config import ScheduleConfig
 from training.finetuning.loop import finetune
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network
 from transformers import TrainerCallback

@@ -72,7 +72,7 @@ def benchmark(
     from benchmarks.training.rounds import run_rounds
     from benchmarks.training.texts import benchmark_texts
     from benchmarks.training.ways import token_lengths
-    from training.models.config import NetworkConfig  # torch takes seconds
+    from training.config.network import NetworkConfig  # torch takes seconds
     from training.settings import TrainingSettings
 
     found = benchmark_texts(texts, train=train, test=test, seed=_SEED)

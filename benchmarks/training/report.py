@@ -9,8 +9,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from benchmarks.training.rounds import Rounds
 from benchmarks.training.texts import BenchmarkTexts
-from training.models.config import NetworkConfig
-from training.reporting.plots import BLUE, GREY, ORANGE
+from training.config.network import NetworkConfig
+from training.evaluation.plots import BLUE, GREY, ORANGE
 from training.reporting.run_report import write_json
 from training.style import LiteralFigure
 

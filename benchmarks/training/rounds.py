@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.training.ways import WAYS, Measured, measure
+from training.config.network import NetworkConfig
 from training.data import Splits
 from training.evaluation.intervals import Interval
-from training.models.config import NetworkConfig
 from training.seed_comparison.statistics import t_interval
 
 

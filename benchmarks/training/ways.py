@@ -21,12 +21,13 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from training.config.network import NetworkConfig
 from training.data import Part, Splits
-from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
+from training.data.labels import positions_of
+from training.evaluation.metrics import confusion_counts, macro_f1
 from training.export.onnx import torch_probabilities
 from training.finetuning.loop import finetune
 from training.finetuning.trainer import compute_metrics
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.models.weights import load_network
 

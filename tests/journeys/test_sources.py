@@ -22,7 +22,7 @@ from tests.support.bundles import bbc_part, registered, sealed_tfidf_bundle
 from tests.support.engines import tracking_in
 from tests.support.postgres import new_database, postgres_server
 from tests.support.servers import Server, serving
-from training.data.config import LiveConfig
+from training.config.data import LiveConfig
 from training.data.live import stored_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.journey]

@@ -12,7 +12,7 @@ from monitoring.labels.active_learning import choose
 from stores.predictions.queue import Batch, LabelQueue
 from tests.monitoring.conftest import NOW, House
 from tests.support.bundles import bbc_part
-from training.data.config import LiveConfig
+from training.config.data import LiveConfig
 from training.data.live import stored_rows
 from training.data.split import part_of
 

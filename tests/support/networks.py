@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import warnings
 from pathlib import Path
 
 from classifier import Classifier, Description, seal_bundle
@@ -37,47 +36,22 @@ def export_minilm(
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+    from training.export.onnx import write_onnx
+
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(
         minilm_folder(),
         id2label=dict(enumerate(labels)),
         label2id={label: position for position, label in enumerate(labels)},
         num_hidden_layers=layers,
-        attn_implementation="eager",
     ).eval()
     # A fresh head gives nearly the same for every text; larger, it tells them apart.
     torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
     if weights is not None:
         model.save_pretrained(weights)
-        AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(weights)
-    inputs = {
-        name: torch.ones(2, 8, dtype=torch.long) for name in ("input_ids", "attention_mask", "token_type_ids")
-    }
-    axes = {name: {0: "texts", 1: "tokens"} for name in inputs} | {"logits": {0: "texts"}}
-
-    class Logits(torch.nn.Module):
-        """Inputs by position, as the tracer passes them, and a bare tensor back."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model
-
-        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.network(**dict(zip(inputs, tensors, strict=True))).logits
-            return logits
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the tracer, about constants it is meant to keep
-        torch.onnx.export(
-            Logits(),
-            tuple(inputs.values()),
-            str(folder / "model.onnx"),
-            input_names=list(inputs),
-            output_names=["logits"],
-            dynamic_axes=axes,
-            opset_version=17,
-            dynamo=False,
-        )
+        tokenizer.save_pretrained(weights)
+    write_onnx(model, tokenizer, folder / "model.onnx")
     shutil.copy(minilm_folder() / "tokenizer.json", folder / "tokenizer.json")
 
 
@@ -101,13 +75,9 @@ def sealed_network_bundle(
 
 def quantise(folder: Path) -> None:
     """Write `model.int8.onnx` beside `model.onnx`, with weights of seven bits as training does; then seal it."""
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from training.export.quantize import quantise as write_int8
 
-    model = onnx.load(str(folder / FLOAT32_FILE))
-    quantize_dynamic(
-        model, str(folder / INT8_FILE), weight_type=QuantType.QInt8, per_channel=True, reduce_range=True
-    )
+    write_int8(folder / FLOAT32_FILE, folder / INT8_FILE, per_channel=True)
 
 
 def seal_anew(folder: Path, model_file: str, texts: list[str]) -> None:

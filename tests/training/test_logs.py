@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from stores.logging import JsonFormatter
+from training.config.network import NetworkConfig
 from training.finetuning.checkpoints import OutOfMemoryEvent, ResumeJournal
 from training.logs import fields, log_to_file
-from training.models.config import NetworkConfig
 from training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]

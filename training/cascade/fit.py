@@ -23,10 +23,10 @@ from classifier.runtimes.cascade import (
     log_softmax,
 )
 from training.cascade.thresholds import StageAnswers, StageThresholds, choose_thresholds, texts_needed
+from training.config.candidate import CascadeConfig
 from training.data import Splits
+from training.data.labels import positions_of
 from training.errors import StageUnusable
-from training.evaluation.metrics import positions_of
-from training.models.kinds.cascade import CascadeConfig
 from training.models.result import Trained, TrainingContext
 
 RELAXED_LOSSES = (0.01, 0.02, 0.05, 0.1)

@@ -16,7 +16,7 @@ from classifier.runtime import Logits, RuntimeOptions
 from classifier.runtimes.cascade import CascadeModel
 from training.cascade.fit import run_stages
 from training.data import Part
-from training.evaluation.metrics import positions_of
+from training.data.labels import positions_of
 from training.style import COLOURS, saved, sheet, shortened
 
 CASCADE_PICTURE, CASCADE_FIGURES = "cascade.png", "cascade.json"

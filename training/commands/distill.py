@@ -12,10 +12,10 @@ from stores.bundles import find_bundle
 from stores.errors import BadModelReference, NotABundle
 from stores.model_ref import ModelRef
 from stores.settings import SigningSettings, TrackingSettings
+from training.config.distillation import DistillationConfig
 from training.errors import TeacherUnusable
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
-from training.models.config import DistillationConfig
 
 DEFAULT = "distillation"
 _OWN = Path("report") / "experiment.yaml"

@@ -17,10 +17,10 @@ from stores.model_ref import ModelRef
 from stores.settings import SigningSettings, TrackingSettings
 from training.data import Part, load_data, split_data
 from training.errors import EvaluationRefused
+from training.evaluation import plots
 from training.evaluation.metrics import Scores, evaluate
+from training.evaluation.plots import draw_final
 from training.experiment.schema import Experiment
-from training.reporting import plots
-from training.reporting.plots import draw_final
 from training.reporting.run_report import write_json
 
 _SEED = 42  # of the bootstrap: the same texts and the same model give the same intervals

@@ -11,6 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+from rich.console import Console
+from rich.table import Table
+
 FOLDER = Path(__file__).parents[1] / "regularizers"
 """The folder that is checked."""
 
@@ -69,3 +73,15 @@ def _imports(tree: ast.AST) -> set[str]:
 def _names(tree: ast.AST) -> set[str]:
     found = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return found | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+@click.command()
+def originality() -> None:
+    """Check that AWP and Mixout use torch and Python's standard library only. Exit status 1: a file uses more."""
+    table = Table("file", "imports", "result")
+    checks = check_regularisers()
+    for check in checks:
+        result = "[green]passed[/]" if check.passed else f"[red]not allowed: {', '.join(check.violations)}[/]"
+        table.add_row(check.path.name, ", ".join(check.imports), result)
+    Console().print(table)
+    sys.exit(0 if all(check.passed for check in checks) else 1)

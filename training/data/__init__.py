@@ -8,7 +8,7 @@ Usage::
     rich.print(splits.report)
 """
 
-from training.data.config import DataConfig, SplitConfig
+from training.config.data import DataConfig, SplitConfig
 from training.data.dataset import LoadedData, Part, RowCounts, SourceRow
 from training.data.labels import LabelVariants, label_variants
 from training.data.loading import load_data

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.config import ChecksConfig, DataConfig
+from training.config.data import ChecksConfig, DataConfig
 from training.data.dataset import LoadedData, Part
 from training.data.deduplication import near_duplicate_groups
 from training.data.findings import Finding, Findings, quoted, severity_of

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from training.data.config import Limits
+from training.config.data import Limits
 from training.errors import DataRefused
 
 Severity = Literal["note", "warning", "error"]

@@ -8,11 +8,14 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
 
 from training.errors import NotOneValue
 
@@ -77,13 +80,6 @@ def _number(value: float | Decimal) -> str:
         return str(value)
     return str(int(value)) if value == value.to_integral_value() else str(value.normalize())
 
-
-MISSING_LABELS = (
-    "nan", "NaN", "NAN", "-nan", "-NaN", "NaT", "NULL", "Null", "null", "None", "N/A", "n/a", "NA", "<NA>", "#N/A",
-    "#NA", "-",
-)  # fmt: skip
-"""What spreadsheets, databases and pandas write for a value that is missing. `none` and `NONE` are classes of
-well-known data sets, and so not among them."""
 
 INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
 """Characters that take no room: soft hyphen, zero-width space, direction marks, word joiner, byte order mark. Joiners
@@ -208,3 +204,9 @@ def _is_date(label: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def positions_of(truth: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Each true label's position in `labels`."""
+    position = {label: index for index, label in enumerate(labels)}
+    return np.asarray([position[label] for label in truth], dtype=np.int64)

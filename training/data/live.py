@@ -15,7 +15,7 @@ from stores.predictions import PredictionStore
 from stores.predictions.labelled import LabelledText, count_labelled_without_text, labelled_texts
 from stores.predictions.tombstones import erased_texts
 from stores.settings import PredictionSettings, TrackingSettings, TrafficSettings
-from training.data.config import STORE, LiveConfig
+from training.config.data import STORE, LiveConfig
 from training.data.dataset import EARLIER, LIVE, LiveCounts, LiveTexts, Part, SourceRow
 from training.data.deduplication import drop_exact, same_text
 from training.data.rows import Row

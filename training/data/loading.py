@@ -21,7 +21,7 @@ from stores.tabular import (
 )
 from stores.tabular.delimited import DelimitedTable
 from stores.telemetry import turn_telemetry_off
-from training.data.config import PACKAGED, DataConfig, LiveConfig, binned
+from training.config.data import PACKAGED, DataConfig, LiveConfig, binned
 from training.data.dataset import EXAMPLES, LiveTexts, LoadedData, Part, RowCounts, SourceRow
 from training.data.deduplication import conflicting_copies, drop_exact
 from training.data.labels import is_list, label_variants, same_numbers, shown, trimmed, whole_number

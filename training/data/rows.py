@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stores.tabular import unique_names
-from training.data.config import DataConfig
+from training.config.data import DataConfig
 from training.data.labels import as_text, shown
 from training.errors import ColumnAmbiguous, ColumnNotFound, NotOneValue
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.data.config import DataConfig, LiveConfig, SplitConfig
+from training.config.data import DataConfig, LiveConfig, SplitConfig
 from training.data.dataset import LiveTexts, LoadedData, Part
 from training.data.deduplication import near_duplicate_groups, same_text
 from training.data.labels import kind_of_labels, label_variants

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from training.models.config import DistilledConfig
+from training.config.distillation import DistilledConfig
 
 Batch = Mapping[str, Tensor]
 """`input_ids` and `attention_mask`, (texts, tokens), `labels`, (texts), and what else the network reads."""

@@ -16,20 +16,20 @@ from transformers.utils import logging as transformers_logging
 
 from classifier import Description
 from classifier.runtimes.sklearn import save_skops
+from training.config.distillation import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig
 from training.data import DataConfig, Part, Splits
 from training.data.deduplication import near_duplicate_groups
+from training.data.labels import positions_of
 from training.data.loading import read_texts
 from training.distillation.objective import LiveTeacher, Objective, RememberedTeacher
 from training.distillation.teacher import Teacher, find_teacher
 from training.errors import TeacherUnusable
-from training.evaluation.metrics import positions_of
+from training.export.candidate import export_candidate
 from training.export.read_back import read_tokenizer
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import strategies_of
-from training.models.config import DistilledConfig, DistilledLinearConfig, ExtraTextsConfig
 from training.models.result import Trained, TrainingContext
 from training.models.sklearn import report_wordless, tfidf_vectorizer
-from training.models.transformer import export_candidate
 from training.models.weights import keep_layers, load_network
 
 _STREAM = 7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,14 +18,13 @@ from stores.errors import BadModelReference, ModelNotRegistered, NotABundle
 from stores.model_ref import ModelRef
 from stores.registry import ModelRegistry
 from stores.settings import SigningSettings, TrackingSettings
+from training.config.candidate import CandidateConfig
 from training.data import Splits
 from training.errors import NetworkUnreadable, TeacherUnusable
 from training.models.result import TrainingContext
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    from training.experiment.schema import Experiment
 
 _PROBES, _TOLERANCE = 16, 1e-3
 
@@ -137,16 +136,18 @@ def find_teacher(wanted: str, splits: Splits, context: TrainingContext) -> Teach
     )
 
 
-def pinned_teachers(experiment: Experiment, registry: ModelRegistry) -> Experiment:
-    """`experiment` with a version's number wherever a teacher is named by an alias.
+def pinned_teachers(
+    candidates: Mapping[str, CandidateConfig], registry: ModelRegistry
+) -> dict[str, CandidateConfig]:
+    """Those of `candidates` whose teacher is named by an alias, with the number of its version instead.
 
-    Else what a student learned before the champion changed would pass for what it would learn now. Where there is no
-    such version, it stays as it is.
+    Else what a student learned before the champion changed would pass for what it would learn now. A candidate whose
+    teacher is not there is left out.
     """
     pinned = {}
-    for name, config in experiment.candidates.items():
+    for name, config in candidates.items():
         teacher = getattr(config, "teacher", None)
-        if teacher is None or teacher in experiment.candidates:
+        if teacher is None or teacher in candidates:
             continue
         try:
             reference = ModelRef.parse(teacher)
@@ -157,9 +158,7 @@ def pinned_teachers(experiment: Experiment, registry: ModelRegistry) -> Experime
             continue
         version = f"models:/{found.name}/{found.version}" if reference.name else found.version
         pinned[name] = config.model_copy(update={"teacher": version})
-    if not pinned:
-        return experiment
-    return experiment.model_copy(update={"candidates": {**experiment.candidates, **pinned}})
+    return pinned
 
 
 def _find(wanted: str, context: TrainingContext) -> tuple[str, Classifier, bool]:

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import numpy as np
 
 from classifier import Classifier
+from training.config.evaluation import BehaviourConfig
 from training.data import Part
-from training.evaluation.config import BehaviourConfig
+from training.data.labels import positions_of
 from training.evaluation.intervals import Interval, share_interval
-from training.evaluation.metrics import positions_of
 
 
 def _names(text: str) -> tuple[str, ...]:

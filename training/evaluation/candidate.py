@@ -14,17 +14,17 @@ from classifier.precision import INT8_FILE
 from classifier.predictor import Predictions
 from classifier.runtime import Probabilities
 from training.cascade.report import write_cascade_report
+from training.config.evaluation import GateConfig
 from training.data import Splits
+from training.data.labels import positions_of
+from training.evaluation import plots
 from training.evaluation.calibration import calibration_error, fit_temperature, reliability
 from training.evaluation.cost import Cost, cost_of, costs_of
 from training.evaluation.intervals import Interval
-from training.evaluation.metrics import Scores, evaluate, paired_difference, positions_of, scores_on_live
+from training.evaluation.metrics import Scores, evaluate, paired_difference, scores_on_live
 from training.evaluation.pareto import Point
-from training.gate.config import GateConfig
-from training.gate.contenders import Contender
+from training.evaluation.plots import draw_final, draw_training
 from training.models.result import Trained
-from training.reporting import plots
-from training.reporting.plots import draw_final, draw_training
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,6 @@ class CandidateResult:
         if not self.stages:
             return None
         return float((self.test_predictions.stages < len(self.stages) - 1).mean())
-
-    @property
-    def contender(self) -> Contender:
-        """The candidate as the gate sees it."""
-        probabilities = self.test_predictions.probabilities
-        return Contender(self.name, self.description.labels, probabilities, self.test, self.cost)
 
     @property
     def points(self) -> list[Point]:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from classifier import Predictions
 from stores.tabular.spreadsheets import spreadsheet_safe as safe
+from training.config.evaluation import AnalysisConfig
 from training.data import Part
+from training.data.labels import positions_of
 from training.evaluation.candidate import CandidateResult
-from training.evaluation.config import AnalysisConfig
 from training.evaluation.intervals import Interval, share_interval
-from training.evaluation.metrics import Scores, positions_of
+from training.evaluation.metrics import Scores
 from training.style import BLUE, GREY, drawing, write_page
 
 _GROUPS = 5

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from classifier.runtime import Probabilities
 from stores.tabular.spreadsheets import spreadsheet_safe as safe
+from training.config.evaluation import AnalysisConfig
 from training.data import Part, Splits
-from training.evaluation.config import AnalysisConfig
-from training.evaluation.metrics import positions_of
+from training.data.labels import positions_of
 
 _FOLDS = 5
 _FEATURES = 20_000

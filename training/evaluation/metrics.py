@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from classifier.runtime import Probabilities
 from stores.names import metric_parts
 from training.data import Part
+from training.data.labels import positions_of
 from training.evaluation.calibration import Bin, reliability
 from training.evaluation.intervals import Interval, calibration_interval, mean_interval, percentile_interval
 
@@ -206,12 +207,6 @@ def paired_difference(
     """Macro-F1 of `challenger` minus that of `champion`, with its paired interval; see `paired_differences`."""
     found = paired_differences(challenger, champion, truth, labels, seed=seed, resamples=resamples)
     return percentile_interval(found.macro_f1, found.macro_f1_draws, confidence)
-
-
-def positions_of(truth: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Each true label's position in `labels`."""
-    position = {label: index for index, label in enumerate(labels)}
-    return np.asarray([position[label] for label in truth], dtype=np.int64)
 
 
 def confusion_counts(truth: NDArray[np.int64], given: NDArray[np.int64], k: int) -> Counts:

@@ -23,7 +23,7 @@ from stores.bundles import find_bundle
 from stores.errors import BadModelReference, NotABundle
 from stores.model_ref import ModelRef
 from stores.settings import SigningSettings, TrackingSettings
-from training.data.config import PACKAGED, STORE
+from training.config.data import PACKAGED, STORE
 from training.data.loading import is_file_source
 from training.errors import ExperimentInvalid
 from training.experiment.schema import Experiment

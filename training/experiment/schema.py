@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -16,13 +17,12 @@ from pydantic import (
 from stores.errors import NameRefused
 from stores.names import check_model_name, experiment_name_fault
 from training.config import ConfigModel
+from training.config.evaluation import AnalysisConfig, BehaviourConfig, GateConfig
+from training.config.search import LAST_PHASE, SearchConfig, check_phases
 from training.data import DataConfig
 from training.errors import ExperimentInvalid
-from training.evaluation.config import AnalysisConfig, BehaviourConfig
 from training.experiment.smoke import SUFFIX
-from training.gate.config import GateConfig
-from training.models.registry import Candidate
-from training.search.config import LAST_PHASE, SearchConfig, check_phases
+from training.kinds.candidate import Candidate
 
 _NAME_LENGTH = 60
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{_NAME_LENGTH - 1}}}")
@@ -181,8 +181,8 @@ class Experiment(ConfigModel):
         listed = next((phase for phase, names in self.phases.items() if name in names), None)
         return listed or (LAST_PHASE if self.search else None)
 
-    def with_found(self, candidates: dict[str, Candidate]) -> Experiment:
-        """The experiment with the candidates that its search found."""
+    def with_candidates(self, candidates: Mapping[str, Candidate]) -> Experiment:
+        """The experiment with further candidates, or others under the same names."""
         return self.model_copy(update={"candidates": {**self.candidates, **candidates}})
 
     def may_win(self, name: str) -> bool:

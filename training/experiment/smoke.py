@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from training.data.config import PACKAGED
+from training.config.data import PACKAGED
 
 SUFFIX = "-smoke"
 """Ends the names of a smoke run's MLflow experiment, reports and registered model."""

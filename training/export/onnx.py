@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -17,7 +20,8 @@ from training.errors import ParityError
 from training.export.read_back import write_architecture
 
 MODEL_FILE = "model.onnx"
-_OPSET = 17
+_OPSET = 20
+"""The first with GELU as one operator, which ONNX Runtime computes together with the bias before it."""
 
 
 class _Logits(torch.nn.Module):
@@ -60,7 +64,7 @@ def export_network(
     network.train(False)
     network.to("cpu")  # type: ignore[arg-type, unused-ignore]
     expected = torch_probabilities(network, tokenizer, texts, max_length=description.max_length)
-    _write_onnx(network, tokenizer, folder / MODEL_FILE)
+    write_onnx(network, tokenizer, folder / MODEL_FILE)
     write_architecture(network, folder / MODEL_FILE)
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER_FILE))
     description.write(folder)
@@ -111,22 +115,46 @@ def torch_probabilities(
     return probabilities
 
 
-def _write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
-    # Plain attention, traced: the graph that ONNX Runtime can fuse and quantise. The newer exporter's cannot be.
+def write_onnx(network: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+    """Write `network` as ONNX: token ids of any batch and length in, logits out."""
+    # Plain attention: its products of activations are what ONNX Runtime quantises; an Attention operator is not.
     network.set_attn_implementation("eager")
     example = tokenizer(["one text", "another, a longer one"], padding=True, return_tensors="pt")
     inputs = [name for name in ("input_ids", "attention_mask", "token_type_ids") if name in example]
-    with warnings.catch_warnings():
-        # The exporter is deprecated, and tracing warns of every Python branch; the parity check is what counts.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    with _quiet_exporter():
+        program = torch.onnx.export(
             # The exporter gives a module back in the mode it came in; a new one comes in training mode.
             _Logits(network, inputs).train(False),
             tuple(example[name] for name in inputs),
-            str(path),
             input_names=inputs,
             output_names=["logits"],
-            dynamic_axes={**{name: {0: "batch", 1: "length"} for name in inputs}, "logits": {0: "batch"}},
+            dynamic_shapes={"tensors": tuple({0: batch, 1: length} for _ in inputs)},
             opset_version=_OPSET,
-            dynamo=False,
+            dynamo=True,
+            verbose=False,
         )
+    assert program is not None
+    model = program.model_proto
+    graph = model.graph
+    # With the shapes of intermediate values ONNX Runtime fuses additions into SkipLayerNormalization and shares more
+    # buffers, which is slower on processors (docs/decisions/0029-onnx-exporter.md).
+    del graph.value_info[:]
+    # Source lines and folders of this machine.
+    for item in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        item.ClearField("metadata_props")
+    onnx.save(model, str(path))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without warnings of branches in a network's code, which the parity check is for, and of missing torchvision."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -20,9 +20,10 @@ import numpy as np
 
 from classifier import Classifier
 from classifier.precision import FLOAT32_FILE, INT8_FILE
+from training.config.network import Int8Config
 from training.data import Part
-from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
-from training.models.config import Int8Config
+from training.data.labels import positions_of
+from training.evaluation.metrics import confusion_counts, macro_f1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def add_int8(folder: Path, config: Int8Config, validation: Part) -> Int8Check:
     `folder` holds `model.onnx`, `tokenizer.json` and `classifier.json`.
     """
     source, target = folder / FLOAT32_FILE, folder / INT8_FILE
-    _quantise(source, target, per_channel=config.per_channel)
+    quantise(source, target, per_channel=config.per_channel)
     check = _compare(folder, config, validation)
     if not check.passed:
         target.unlink()
@@ -83,7 +84,8 @@ def _compare(folder: Path, config: Int8Config, validation: Part) -> Int8Check:
     )
 
 
-def _quantise(source: Path, target: Path, *, per_channel: bool) -> None:
+def quantise(source: Path, target: Path, *, per_channel: bool) -> None:
+    """Write the float32 network `source` with weights of seven bits to `target`."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -100,3 +102,6 @@ def _quantise(source: Path, target: Path, *, per_channel: bool) -> None:
             )
         finally:
             logger.setLevel(level)
+    quantised = onnx.load(str(target))
+    del quantised.graph.value_info[:]  # as in export/onnx.py
+    onnx.save(quantised, str(target))

@@ -29,10 +29,10 @@ from transformers.trainer_utils import sort_checkpoints
 
 from classifier.errors import BundleError
 from classifier.manifest import MANIFEST_FILE, machine_fingerprint, verify_manifest, write_manifest
+from training.config.finetuning import ScheduleConfig
+from training.config.network import NetworkConfig
 from training.errors import CheckpointRefused, OutOfMemory
-from training.finetuning.config import ScheduleConfig
 from training.logs import fields
-from training.models.config import NetworkConfig
 from training.models.result import History, TrainingContext
 
 _STATE_FILE = "trainer_state.json"

@@ -19,6 +19,8 @@ from transformers import (
     TrainerState,
 )
 
+from training.config.finetuning import ScheduleConfig
+from training.config.network import NetworkConfig
 from training.data import Splits
 from training.finetuning.callbacks import (
     Checkpointing,
@@ -40,7 +42,6 @@ from training.finetuning.checkpoints import (
     release,
     tensorboard,
 )
-from training.finetuning.config import ScheduleConfig
 from training.finetuning.regularizers import Regulariser, Strategies, strategies_of
 from training.finetuning.run_history import write_history
 from training.finetuning.tokenization import encoded_part
@@ -50,7 +51,6 @@ from training.finetuning.trainer import (
     kernels_for_training,
     training_arguments,
 )
-from training.models.config import NetworkConfig
 from training.models.fingerprint import training_identity
 from training.models.result import History, TrainingContext
 from training.models.weight_checks import check_length

@@ -25,10 +25,10 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from training.config.finetuning import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
+from training.config.network import NetworkConfig
 from training.data import Splits
 from training.errors import ExperimentInvalid
-from training.finetuning.config import AwpConfig, FreezeConfig, LossConfig, MixoutConfig
-from training.models.config import NetworkConfig
 from training.regularizers.awp import AdversarialWeightPerturbation
 from training.regularizers.depth import freeze, parameter_groups
 from training.regularizers.losses import ClassificationLoss, balanced_weights, text_mean_one

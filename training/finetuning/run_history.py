@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from classifier.manifest import library_versions, machine_fingerprint
-from training.models.registry import Candidate
+from training.config.candidate import CandidateConfig
 from training.models.result import History, TrainingContext
 
 HISTORY_FILE = "run_history.json"
 
 
 def write_history(
-    context: TrainingContext, config: Candidate, history: History, final: Mapping[str, Any] | None = None
+    context: TrainingContext,
+    config: CandidateConfig,
+    history: History,
+    final: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `run_history.json` into the context's `records`; nothing where it has none.
 

@@ -24,9 +24,9 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from training.finetuning.config import ScheduleConfig
+from training.config.finetuning import ScheduleConfig
+from training.config.network import NetworkConfig
 from training.finetuning.regularizers import Batch, Strategies, cross_entropy, mean_of_step
-from training.models.config import NetworkConfig
 
 
 def computes_in_bfloat16(schedule: ScheduleConfig) -> bool:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from training.config.evaluation import GateConfig
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, percentile_interval
@@ -19,7 +20,6 @@ from training.evaluation.metrics import (
     Differences,
     Scores,
 )
-from training.gate.config import GateConfig
 from training.gate.contenders import Contender
 
 Outcome = Literal["passed", "failed", "warning", "no limit"]

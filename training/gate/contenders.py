@@ -13,6 +13,7 @@ from stores.promotion import DATA_SOURCE, SOURCE_FINGERPRINT, label_change, labe
 from stores.registry import CHAMPION, PREVIOUS, ModelRegistry, RegisteredModel
 from stores.signatures import check_version
 from training.data import Splits
+from training.evaluation.candidate import CandidateResult
 from training.evaluation.cost import Cost, cost_of
 from training.evaluation.metrics import Scores
 
@@ -31,6 +32,12 @@ class Contender:
     scores: Scores
     """Results of the behavioural tests."""
     cost: Cost
+
+    @classmethod
+    def of(cls, winner: CandidateResult) -> Contender:
+        """An evaluated candidate as the gate sees it."""
+        probabilities = winner.test_predictions.probabilities
+        return cls(winner.name, winner.description.labels, probabilities, winner.test, winner.cost)
 
 
 @dataclass(frozen=True)

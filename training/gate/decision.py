@@ -6,17 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from stores.names import markdown_cell
+from training.config.evaluation import GateConfig
 from training.data import Part
+from training.data.labels import positions_of
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.intervals import Interval
-from training.evaluation.metrics import (
-    Differences,
-    Scores,
-    evaluate,
-    paired_differences,
-    positions_of,
-    scores_on_live,
-)
+from training.evaluation.metrics import Differences, Scores, evaluate, paired_differences, scores_on_live
 from training.gate.checks import (
     Check,
     ClassFall,
@@ -29,7 +24,6 @@ from training.gate.checks import (
     is_cheaper,
     noninferiority_check,
 )
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
 from training.gate.power import Power, power_of
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from training.config.evaluation import GateConfig
 from training.data import Part
+from training.data.labels import positions_of
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.calibration import Bin, reliability
 from training.evaluation.candidate import CandidateResult, uncalibrated
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import Interval, calibration_interval, share_interval
-from training.evaluation.metrics import Differences, Scores, positions_of
+from training.evaluation.metrics import Differences, Scores
+from training.evaluation.plots import fill_confusion
 from training.gate.checks import NONINFERIORITY
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion
 from training.gate.decision import Decision
-from training.reporting.plots import fill_confusion
 from training.style import (
     BLUE,
     GREEN,

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from training.config.evaluation import GateConfig
 from training.evaluation.metrics import Differences
-from training.gate.config import GateConfig
 
 POWER = 0.8
 """Share of cases in which a gain of that size is noticed."""

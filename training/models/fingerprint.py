@@ -14,8 +14,8 @@ from stores.bundles import find_version, registry_of
 from stores.errors import StoreError
 from stores.model_ref import ModelRef
 from stores.registry import ModelRegistry
+from training.config.candidate import CandidateConfig
 from training.data import Splits
-from training.models.registry import Candidate
 
 _AFTERWARDS: dict[str, Any] = {
     "note": True,
@@ -28,7 +28,7 @@ _AFTERWARDS: dict[str, Any] = {
 
 
 def training_identity(
-    config: Candidate, splits: Splits, seed: int, inputs: Mapping[str, str] | None = None
+    config: CandidateConfig, splits: Splits, seed: int, inputs: Mapping[str, str] | None = None
 ) -> str:
     """SHA-256 over the configuration, the texts, the seed, the libraries and `inputs`, as 64 hexadecimal digits.
 
@@ -52,8 +52,8 @@ def training_identity(
 
 
 def training_inputs(
-    config: Candidate,
-    candidates: Mapping[str, Candidate],
+    config: CandidateConfig,
+    candidates: Mapping[str, CandidateConfig],
     splits: Splits,
     seed: int,
     registry: ModelRegistry | None,

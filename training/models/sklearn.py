@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from classifier import Description
 from classifier.runtimes.catboost import VECTORIZER_FILE
 from classifier.runtimes.sklearn import save_skops
+from training.config.tfidf import CatBoostConfig, LogregConfig, PerceptronConfig, TfidfConfig
 from training.data import Part, Splits
-from training.models.config import CatBoostConfig, LogregConfig, PerceptronConfig, TfidfConfig
 from training.models.result import History, Trained, TrainingContext
 
 _WORDLESS_NOTED = 0.01

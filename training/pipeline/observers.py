@@ -25,9 +25,6 @@ from training.experiment.schema import Experiment
 from training.finetuning.run_history import write_history
 from training.logs import fields
 from training.models.result import Trained, TrainingContext
-from training.pipeline.preflight import Preflight
-from training.pipeline.resume import RunFolder
-from training.pipeline.run_events import Run, RunObserver
 from training.reporting.comparison_plots import balance_table, draw_balance
 from training.reporting.conclusion import write_comparison
 from training.reporting.model_card import write_model_card
@@ -40,6 +37,9 @@ from training.reporting.run_report import (
     write_run_page,
     write_run_report,
 )
+from training.runs.preflight import Preflight
+from training.runs.resume import RunFolder
+from training.runs.run_events import Run, RunObserver
 
 log = logging.getLogger(__name__)
 

@@ -16,17 +16,18 @@ from classifier.precision import INT8_FILE
 from stores.registry import ModelRegistry, RegisteredModel
 from stores.settings import SigningSettings
 from stores.signatures import sign_version, signatures_in
+from training.config.network import HeadConfig, NetworkConfig
+from training.config.tfidf import PerceptronConfig
 from training.data import Part, Splits
 from training.evaluation.candidate import CandidateResult
 from training.gate.contenders import JUDGED_VERSION
-from training.models.config import HeadConfig, NetworkConfig, PerceptronConfig
-from training.models.registry import Candidate
+from training.kinds.candidate import Candidate
 from training.models.result import History
-from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
-from training.pipeline.mlflow_logging import log_records
-from training.pipeline.run_events import Run
 from training.reporting.model_card import CARD
 from training.reporting.run_report import write_json
+from training.runs.candidate_run import candidate_run, format_failure, train_or_resume
+from training.runs.mlflow_logging import log_records
+from training.runs.run_events import Run
 
 SUFFIX = "-fit-all"
 """Ends the name of a refitted winner's run and records."""
@@ -73,7 +74,9 @@ def refit(run: Run, winner: CandidateResult, progress: Progress) -> Refitted | N
         int8=(winner.bundle / INT8_FILE).is_file(),
     )
     whole = replace(splits, train=splits.train + splits.validation + splits.test)
-    context = run.folder.context(name, experiment.with_found({name: config}), whole, run.registry, progress)
+    context = run.folder.context(
+        name, experiment.with_candidates({name: config}), whole, run.registry, progress
+    )
     bundles = {item.name: item.bundle for item in run.outcome.evaluated}
     context = replace(context, siblings={**context.siblings, **bundles}, fixed_epochs=True)
     tags = {"kind": "refit", "candidate": winner.name, **experiment.smoke_tags()}

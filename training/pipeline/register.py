@@ -19,13 +19,13 @@ from training.data import Part
 from training.data.loading import source_identity
 from training.evaluation.behaviour import Behaviour, run_behavioural_tests
 from training.evaluation.candidate import CandidateResult
-from training.gate.contenders import changed_source, current_champion, withholding_reasons
+from training.gate.contenders import Contender, changed_source, current_champion, withholding_reasons
 from training.gate.decision import Decision, decide
 from training.gate.page import write_gate_pages
 from training.logs import fields
 from training.pipeline.refit import Refitted, register_bundle, register_refitted, write_refitted_report
-from training.pipeline.run_events import Run
 from training.reporting.run_report import write_bundle_report
+from training.runs.run_events import Run
 
 log = logging.getLogger(__name__)
 _GOLDEN_LENGTH = 400
@@ -66,7 +66,12 @@ def _judged(
     experiment, splits = run.experiment, run.splits
     champion = current_champion(run.registry, splits, keys=SigningSettings().keys, own=own)
     decision = decide(
-        winner.contender, splits.test, champion, experiment.gate, seed=experiment.seed, behaviour=behaviour
+        Contender.of(winner),
+        splits.test,
+        champion,
+        experiment.gate,
+        seed=experiment.seed,
+        behaviour=behaviour,
     )
     source, fingerprint = source_identity(experiment.data), splits.report.source_fingerprint
     withheld = withholding_reasons(champion, winner.description.labels, source, fingerprint)

@@ -17,16 +17,16 @@ from training.evaluation.candidate import CandidateResult, with_interleaved_timi
 from training.evaluation.label_errors import probable_label_errors
 from training.experiment.schema import Experiment
 from training.logs import training_progress
-from training.pipeline.candidate_run import run_candidate
-from training.pipeline.mlflow_logging import MlflowObserver
 from training.pipeline.observers import ConsoleObserver, LogObserver, ReportObserver
-from training.pipeline.preflight import check_experiment_data, check_networks
 from training.pipeline.refit import fit_all_sentences, refit
 from training.pipeline.register import register, registration_of, run_gate
-from training.pipeline.resume import run_folder
-from training.pipeline.run_events import Observers, Run, RunObserver, notify_failure
 from training.reporting.conclusion import compare_winner
 from training.reporting.run_report import Outcome
+from training.runs.candidate_run import run_candidate
+from training.runs.mlflow_logging import MlflowObserver
+from training.runs.preflight import check_experiment_data, check_networks
+from training.runs.resume import run_folder
+from training.runs.run_events import Observers, Run, RunObserver, notify_failure
 
 
 def run_experiment(
@@ -54,7 +54,7 @@ def run_experiment(
     experiment.check_winnable()
     registry = _registry(experiment)
     observers.registry_repaired(registry.repair())
-    experiment = pinned_teachers(experiment, registry)
+    experiment = experiment.with_candidates(pinned_teachers(experiment.candidates, registry))
     observers.started(experiment, registry)
 
     # Data.

@@ -21,9 +21,9 @@ from tokenizers import Tokenizer
 from stores.tabular import TableOptions
 from stores.tabular.encoding import likely_encoding
 from stores.tabular.lines import TextFile
+from training.config.data import ChecksConfig
 from training.data import DataConfig, LoadedData, load_data
 from training.data.checks import UNSPACED, UNSURE, languages
-from training.data.config import ChecksConfig
 from training.data.deduplication import near_duplicate_groups
 from training.data.labels import LabelVariants, kind_of_labels, label_variants
 from training.data.loading import open_source

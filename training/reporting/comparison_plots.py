@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from training.evaluation.candidate import CandidateResult
+from training.evaluation.plots import BLUE, GREEN, GREY, METRICS, ORANGE
 from training.experiment.schema import Experiment
-from training.reporting.plots import BLUE, GREEN, GREY, METRICS, ORANGE
 from training.style import COLOURS, floor_of, mark, saved, sheet, style, whole_epochs
 
 _SPOKES = {**METRICS, "calibration_error": "calibration"}

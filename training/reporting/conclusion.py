@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.config.distillation import DistillationConfig
 from training.data import Splits
 from training.evaluation.candidate import CandidateResult, difference
 from training.evaluation.intervals import Interval
 from training.experiment.schema import Experiment
-from training.models.config import DistillationConfig
 
 
 @dataclass(frozen=True)

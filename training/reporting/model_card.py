@@ -14,7 +14,7 @@ from training.evaluation.candidate import CandidateResult
 from training.evaluation.intervals import Interval
 from training.experiment.schema import Experiment
 from training.gate.decision import Decision
-from training.models.registry import Candidate
+from training.kinds.candidate import Candidate
 
 CARD = "model_card.md"
 

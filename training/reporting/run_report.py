@@ -16,17 +16,17 @@ from rich.table import Table
 from stores.registry import RegisteredModel
 from training.data import LoadedData, Splits
 from training.data.findings import Findings
-from training.evaluation import pareto
+from training.data.labels import positions_of
+from training.evaluation import pareto, plots
 from training.evaluation.candidate import CandidateResult
 from training.evaluation.error_analysis import FOLDER as ERRORS
 from training.evaluation.error_analysis import Confusion, confusions
-from training.evaluation.metrics import paired_differences, positions_of
+from training.evaluation.metrics import paired_differences
 from training.evaluation.pareto import dominators
 from training.experiment.rerun import EXPERIMENT_FILE, RERUN_FILE, rerun_yaml, resolved_yaml
 from training.experiment.schema import Experiment
 from training.gate.decision import Decision
 from training.gate.power import power_of
-from training.reporting import plots
 from training.reporting.comparison_plots import draw_comparison
 from training.reporting.model_card import CARD
 from training.style import mark, write_page

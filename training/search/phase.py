@@ -23,8 +23,8 @@ from training.data import DataError, load_data, split_data
 from training.errors import ExperimentInvalid, SearchUnavailable, TrainingError
 from training.experiment.schema import Experiment
 from training.logs import training_progress
-from training.pipeline.candidate_run import format_failure
-from training.pipeline.run_events import Run
+from training.runs.candidate_run import format_failure
+from training.runs.run_events import Run
 from training.search.report import write_search_report
 from training.search.trials import best_candidates, done, search
 from training.settings import TrainingSettings
@@ -48,7 +48,7 @@ def run_search_phase(run: Run, progress: Progress) -> None:
         ]
         for item in write_search_report(study, experiment, outcome.report / "search"):
             progress.console.print(item, markup=False, highlight=False)
-        run.experiment = experiment.with_found(best_candidates(experiment, study))
+        run.experiment = experiment.with_candidates(best_candidates(experiment, study))
     except TrainingError as error:
         outcome.failed["search"] = format_failure(error)
         log.exception("search_failed")

@@ -19,8 +19,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from training.evaluation.plots import BLUE, GREY, ORANGE
 from training.experiment.schema import Experiment
-from training.reporting.plots import BLUE, GREY, ORANGE
 from training.reporting.run_report import write_json
 from training.search.study import settings_of
 from training.search.trials import FAILURE, best_trials

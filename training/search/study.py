@@ -24,11 +24,11 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from stores.registry import ModelRegistry
+from training.config.search import Dimension, PrunerConfig, SearchConfig
 from training.data import Splits
 from training.errors import SearchUnavailable
 from training.experiment.schema import Experiment
 from training.models.fingerprint import training_identity, training_inputs
-from training.search.config import Dimension, PrunerConfig, SearchConfig
 from training.settings import TrainingSettings
 
 RETRIED = "failed_trial"

@@ -17,17 +17,17 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.progress import Progress
 
 from stores.registry import ModelRegistry
+from training.config.network import NetworkConfig
+from training.config.search import SEARCH_PHASE, SearchConfig
 from training.data import Splits
 from training.errors import SearchFailed
 from training.evaluation.metrics import evaluate
 from training.experiment.schema import Experiment
+from training.kinds.candidate import Candidate, train_candidate
 from training.logs import fields
-from training.models.config import NetworkConfig
-from training.models.registry import Candidate, train_candidate
 from training.models.result import EpochCallback, History, TrainingContext
-from training.pipeline.candidate_run import candidate_run
-from training.pipeline.resume import training_context
-from training.search.config import SEARCH_PHASE, SearchConfig
+from training.runs.candidate_run import candidate_run
+from training.runs.resume import training_context
 from training.search.study import fail_dead_trials, open_study, retry, settings_of, suggest_settings
 from training.settings import TrainingSettings
 
@@ -111,7 +111,7 @@ class Objective:
 def validated(config: Candidate, splits: Splits, context: TrainingContext) -> dict[str, float]:
     """Train `config`; its figures on the validation part, those of the epoch that is kept."""
     if type(config) is NetworkConfig:
-        from training.models.transformer import fit_network
+        from training.candidates.transformer import fit_network
 
         return _best(fit_network(config, splits, context)[2])  # not exported: a trial is not served
     trained = train_candidate(config, splits, context)

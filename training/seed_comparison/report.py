@@ -13,7 +13,7 @@ from rich.table import Table
 
 from training.data import Splits
 from training.evaluation.intervals import Interval
-from training.reporting.plots import BLUE, GREEN, GREY, ORANGE
+from training.evaluation.plots import BLUE, GREEN, GREY, ORANGE
 from training.reporting.run_report import write_json
 from training.seed_comparison.statistics import Plan, Ranking
 from training.style import LiteralFigure

@@ -18,18 +18,19 @@ from stores.names import file_name
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from training.data import Part, Splits, load_data, split_data
+from training.data.labels import positions_of
 from training.distillation.teacher import pinned_teachers
 from training.errors import NoCandidateLeft
 from training.evaluation.cost import cost_of
-from training.evaluation.metrics import confusion_counts, macro_f1, positions_of
+from training.evaluation.metrics import confusion_counts, macro_f1
+from training.kinds.candidate import Candidate
 from training.logs import training_progress
-from training.models.registry import Candidate
 from training.models.result import Trained, TrainingContext
-from training.pipeline.candidate_run import candidate_run, format_failure, train_or_resume
-from training.pipeline.mlflow_logging import MlflowObserver
 from training.pipeline.observers import ConsoleObserver, LogObserver
-from training.pipeline.resume import training_context, working_folder
-from training.pipeline.run_events import Observers, RunObserver
+from training.runs.candidate_run import candidate_run, format_failure, train_or_resume
+from training.runs.mlflow_logging import MlflowObserver
+from training.runs.resume import training_context, working_folder
+from training.runs.run_events import Observers, RunObserver
 from training.seed_comparison.report import ranking_table, write_report
 from training.seed_comparison.statistics import Plan, Ranking, Trial, rankings
 from training.settings import TrainingSettings
@@ -128,7 +129,8 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
     console = console or Console()
     observers = Observers(LogObserver(), MlflowObserver(), ConsoleObserver(console))
     registry = ModelRegistry(TrackingSettings())
-    plan = replace(plan, experiment=pinned_teachers(plan.experiment, registry))
+    pinned = pinned_teachers(plan.experiment.candidates, registry)
+    plan = replace(plan, experiment=plan.experiment.with_candidates(pinned))
     experiment, reference = plan.experiment, plan.reference
 
     @cache

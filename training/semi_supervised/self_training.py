@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from training.config.finetuning import SelfTrainingConfig
+from training.config.network import NetworkConfig
 from training.data import Part, Splits
+from training.data.labels import positions_of
 from training.errors import ExperimentInvalid
-from training.evaluation.metrics import positions_of
 from training.export.onnx import torch_probabilities
-from training.finetuning.config import SelfTrainingConfig
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import strategies_of
 from training.finetuning.trainer import computes_in_bfloat16
-from training.models.config import NetworkConfig
 from training.models.pooling import MeanPooledClassifier, sentence_vectors
 from training.models.result import History, TrainingContext
 

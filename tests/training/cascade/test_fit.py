@@ -16,12 +16,11 @@ from classifier import Classifier, Description
 from classifier.runtimes.cascade import CascadeDescription
 from training.cascade.fit import fit_weights
 from training.cascade.report import CASCADE_FIGURES, CASCADE_PICTURE, write_cascade_report
+from training.config.candidate import CascadeConfig
+from training.config.tfidf import LogregConfig, StaticLinearConfig
 from training.data import DataConfig, SplitConfig, Splits, load_data, split_data
 from training.errors import StageUnusable
-from training.models.config import LogregConfig
-from training.models.kinds.cascade import CascadeConfig
-from training.models.kinds.static_linear import StaticLinearConfig
-from training.models.registry import train_candidate
+from training.kinds.candidate import train_candidate
 from training.models.result import Trained, TrainingContext
 
 STAGES = ("linear", "second")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.bundles import bbc_part
+from training.config.data import ChecksConfig, Limits
 from training.data import DataConfig, DataRefused, Part, Splits, load_data, split_data
 from training.data.checks import Reader, balance, check_data
-from training.data.config import ChecksConfig, Limits
 from training.data.dataset import LoadedData
 from training.data.findings import Finding, Findings
 from training.data.plots import write_data_page

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from classifier.cleaning import TextCleaning
+from training.config.data import ChecksConfig, LiveConfig
 from training.data import DataConfig, DataRefused, Part, load_data, split_data
-from training.data.config import ChecksConfig, LiveConfig
 from training.data.loading import read_texts
 from training.pipeline.register import _golden_texts
 

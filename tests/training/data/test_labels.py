@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.config.data import MISSING_LABELS, ChecksConfig, Limits
 from training.data import (
     ClassTooSmall,
     ColumnAmbiguous,
@@ -27,9 +28,8 @@ from training.data import (
     split_data,
 )
 from training.data.checks import check_data
-from training.data.config import ChecksConfig, Limits
 from training.data.findings import Finding
-from training.data.labels import MISSING_LABELS, as_text, is_list, joined_labels, kind_of_labels, variant_key
+from training.data.labels import as_text, is_list, joined_labels, kind_of_labels, variant_key
 from training.data.rows import find_columns, unique_names
 
 CHECKS = ChecksConfig(language_texts=0)

@@ -15,8 +15,8 @@ from stores.predictions.queue import Batch, Chosen, LabelQueue
 from stores.predictions.redaction import TextForm
 from stores.settings import PredictionSettings
 from tests.support.predictions import prediction
+from training.config.data import LiveConfig
 from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_data, split_data
-from training.data.config import LiveConfig
 from training.data.dataset import EARLIER, LIVE, SOURCE
 from training.data.deduplication import near_duplicate_groups
 from training.data.live import LiveRow, select_live

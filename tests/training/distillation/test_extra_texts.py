@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from training.config.distillation import ExtraTextsConfig
 from training.data import DataConfig, Splits
 from training.distillation.student import extra_texts
-from training.models.config import ExtraTextsConfig
 
 
 def test_none_unless_asked_for(splits: Splits) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.training.distillation.conftest import small_network
+from training.config.distillation import DistilledConfig
 from training.distillation.objective import (
     LiveTeacher,
     Objective,
@@ -17,7 +18,6 @@ from training.distillation.objective import (
     hidden_loss,
     prediction_loss,
 )
-from training.models.config import DistilledConfig
 from training.models.weights import keep_layers
 
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]])

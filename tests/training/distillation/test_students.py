@@ -18,6 +18,13 @@ from tests.support.bundles import registered
 from tests.training.conftest import environment
 from training.commands.cli import main
 from training.commands.distill import distillation
+from training.config.distillation import (
+    DistillationConfig,
+    DistilledConfig,
+    DistilledLinearConfig,
+    ExtraTextsConfig,
+)
+from training.config.network import Int8Config
 from training.data import Splits
 from training.distillation.student import as_weighted_rows, layers_kept
 from training.distillation.teacher import find_teacher, pinned_teachers
@@ -25,14 +32,7 @@ from training.errors import TeacherUnusable
 from training.experiment.loader import load_experiment
 from training.export.onnx import torch_probabilities
 from training.export.read_back import read_network, read_tokenizer
-from training.models.config import (
-    DistillationConfig,
-    DistilledConfig,
-    DistilledLinearConfig,
-    ExtraTextsConfig,
-    Int8Config,
-)
-from training.models.registry import train_candidate
+from training.kinds.candidate import train_candidate
 from training.models.result import TrainingContext
 from training.models.weights import keep_layers
 
@@ -136,10 +136,10 @@ def test_distill_takes_teacher_and_data_of_the_champion(
 def test_a_student_of_the_champion_is_one_of_that_version(var: Path, network_bundle: Path) -> None:
     registry = ModelRegistry(TrackingSettings())
     experiment = load_experiment("distillation")
-    assert pinned_teachers(experiment, registry) is experiment, "there is no champion yet"
+    assert pinned_teachers(experiment.candidates, registry) == {}, "there is no champion yet"
 
     def teachers() -> set[str]:
-        found = pinned_teachers(experiment, registry).candidates.values()
+        found = pinned_teachers(experiment.candidates, registry).values()
         return {config.teacher for config in found if isinstance(config, DistillationConfig)}
 
     registered(registry, network_bundle)

@@ -11,6 +11,7 @@ import pytest
 
 from classifier import Classifier
 from tests.support.bundles import TOPICS, bbc_part, sealed_tfidf_bundle
+from training.config.evaluation import BehaviourConfig
 from training.data import Part
 from training.evaluation.behaviour import (
     CITIES,
@@ -27,7 +28,6 @@ from training.evaluation.behaviour import (
     run_behavioural_tests,
     with_typos,
 )
-from training.evaluation.config import BehaviourConfig
 
 TEXT = "Peter Baker and Anna Baker flew from London to Paris, Peter said; the flight was late."
 LEARNED = Part(*bbc_part(0))

@@ -14,9 +14,9 @@ from scipy.stats import fisher_exact
 
 from classifier import Predictions
 from tests.support.bundles import TOPICS, bbc_part
+from training.config.evaluation import AnalysisConfig
 from training.data import DataConfig, Part, SourceRow, Splits, load_data, split_data
 from training.data.loading import bbc_rows
-from training.evaluation.config import AnalysisConfig
 from training.evaluation.error_analysis import by_length, by_truncation, confident_mistakes, confusions
 from training.evaluation.label_errors import (
     LabelError,

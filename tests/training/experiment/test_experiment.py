@@ -9,12 +9,13 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
+from training.config.network import NetworkConfig
+from training.config.search import PrunerConfig, SearchConfig
+from training.config.tfidf import LogregConfig
 from training.errors import ExperimentInvalid
 from training.experiment.explain import experiment_schema
 from training.experiment.loader import experiment_files, load_experiment
 from training.experiment.schema import Experiment
-from training.models.config import LogregConfig, NetworkConfig
-from training.search.config import PrunerConfig, SearchConfig
 
 ROOT = Path(__file__).parents[3]
 

@@ -75,7 +75,7 @@ def test_what_a_search_found_is_run_again_in_place_of_the_search(tmp_path: Path)
     made = load_experiment("systematic_finetuning")
     assert made.search is not None
     found = made.candidates[made.search.candidate]
-    again = read(rerun_yaml(made.with_found({"found_1": found}), "news"), tmp_path)
+    again = read(rerun_yaml(made.with_candidates({"found_1": found}), "news"), tmp_path)
     assert again.search is None
     assert again.candidates["found_1"] == found
 

@@ -14,11 +14,11 @@ from rich.console import Console
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.training.conftest import environment
+from training.config.network import NetworkConfig
 from training.data import DataConfig
 from training.experiment.loader import experiment_files, load_experiment
 from training.experiment.schema import Experiment
 from training.experiment.smoke import LAYOUT, TEACHER
-from training.models.config import NetworkConfig
 from training.pipeline.run import run_experiment
 from training.reporting.run_report import Outcome
 

@@ -28,12 +28,12 @@ from classifier.manifest import verify_manifest
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.training.finetuning.conftest import Place, tiny_network, weights
+from training.config.finetuning import ScheduleConfig
+from training.config.network import NetworkConfig
 from training.data import Splits
 from training.errors import CheckpointRefused, NotFinite, OutOfMemory
-from training.finetuning.config import ScheduleConfig
 from training.finetuning.loop import finetune
 from training.finetuning.run_history import signature
-from training.models.config import NetworkConfig
 from training.models.result import History, TrainingContext
 
 pytestmark = pytest.mark.slow

@@ -20,13 +20,13 @@ from transformers import (
 )
 
 from tests.training.finetuning.conftest import tiny_network, weights
+from training.config.network import NetworkConfig
 from training.data import Part, Splits
 from training.errors import ExperimentInvalid
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import Strategies, groups_of, loss_of, regularisers_of, strategies_of
 from training.finetuning.tokenization import encoded_part
 from training.finetuning.trainer import ClassifierTrainer
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
 from training.regularizers.losses import balanced_weights
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tests.training.finetuning.conftest import Place, tiny_network, weights
+from training.config.network import NetworkConfig
 from training.data import Splits
 from training.finetuning.loop import finetune
 from training.finetuning.regularizers import (
@@ -21,7 +22,6 @@ from training.finetuning.regularizers import (
     mean_of_step,
     strategies_of,
 )
-from training.models.config import NetworkConfig
 
 pytestmark = pytest.mark.slow
 

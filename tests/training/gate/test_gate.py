@@ -13,11 +13,11 @@ from stores.settings import TrackingSettings
 from tests.support.bundles import TOPICS, bbc_part, registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 from tests.training.conftest import Trained
+from training.config.evaluation import GateConfig
 from training.data import DataConfig, Part, load_data, split_data
 from training.evaluation.behaviour import Behaviour
 from training.evaluation.cost import Cost
 from training.evaluation.metrics import evaluate
-from training.gate.config import GateConfig
 from training.gate.contenders import (
     Champion,
     Contender,
@@ -119,7 +119,7 @@ def test_the_page_without_comparison_shows_the_winner_and_why(
 ) -> None:
     experiment, winner = first_run.experiment, first_run.outcome.evaluated[0]
     splits = split_data(load_data(experiment.data, experiment.seed), experiment.data, experiment.seed)
-    found = decide(winner.contender, splits.test, champion, experiment.gate, seed=0)
+    found = decide(Contender.of(winner), splits.test, champion, experiment.gate, seed=0)
     page = tmp_path / "gate.html"
     write_gate_pages(
         {page: False}, "news", winner, found, champion, Behaviour(()), splits.test, experiment.gate

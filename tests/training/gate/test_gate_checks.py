@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from classifier.runtime import Probabilities
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.evaluation.behaviour import Behaviour, BehaviourTest, Kind
 from training.evaluation.cost import Cost
 from training.evaluation.intervals import share_interval
 from training.evaluation.metrics import evaluate, paired_differences
 from training.gate.checks import ClassFall, class_falls
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
 from training.gate.decision import Decision, decide
 

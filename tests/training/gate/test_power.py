@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 
 from classifier.runtime import Probabilities
+from training.config.evaluation import GateConfig
 from training.data import Part
 from training.evaluation.cost import Cost
 from training.evaluation.metrics import evaluate, paired_differences
 from training.gate.checks import gain_check, is_cheaper, noninferiority_check
-from training.gate.config import GateConfig
 from training.gate.contenders import Champion, Contender
 from training.gate.decision import Decision, decide
 from training.gate.power import Power, power_of

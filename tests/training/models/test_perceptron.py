@@ -14,9 +14,9 @@ from sklearn.neural_network import MLPClassifier
 
 from classifier import Classifier
 from classifier.runtimes.sklearn import load_skops
+from training.config.tfidf import PerceptronConfig
 from training.data import DataConfig, SplitConfig, Splits, load_data, split_data
 from training.models import sklearn as perceptron
-from training.models.config import PerceptronConfig
 from training.models.result import Trained, TrainingContext
 from training.models.sklearn import train_perceptron
 

@@ -17,9 +17,10 @@ from transformers import (
 )
 
 from classifier import Description
+from training.config.distillation import DistilledConfig
+from training.config.network import NetworkConfig
 from training.export.onnx import MODEL_FILE, export_network, torch_probabilities
 from training.export.read_back import read_network
-from training.models.config import DistilledConfig, NetworkConfig
 from training.models.pooling import MeanPooledClassifier, mean_pooled
 from training.models.weights import weights_source
 

@@ -29,19 +29,21 @@ from transformers import (
 )
 
 from tests.support.networks import minilm_folder
+from training.config.distillation import DistilledConfig
+from training.config.finetuning import ScheduleConfig, SelfTrainingConfig
+from training.config.network import HeadConfig, NetworkConfig
+from training.config.tfidf import LogregConfig
 from training.data import Part, Splits
 from training.errors import NoCandidateLeft, TrainingError, WeightsMissing, WeightsUnsuitable
 from training.experiment.schema import Experiment
 from training.finetuning import trainer as precision
-from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
 from training.finetuning.loop import finetune
+from training.kinds.candidate import Candidate
 from training.models import weight_checks
-from training.models.config import DistilledConfig, HeadConfig, LogregConfig, NetworkConfig
-from training.models.registry import Candidate
 from training.models.result import TrainingContext
 from training.models.weights import load_network, load_weights
 from training.pipeline.observers import ConsoleObserver
-from training.pipeline.preflight import Preflight, check_networks
+from training.runs.preflight import Preflight, check_networks
 
 WORDS = [
     "the", "a", "of", "and", "to", "in", "for", "on", "is", "was", "will", "market", "shares", "bank", "goal", "match",

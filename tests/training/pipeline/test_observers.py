@@ -17,7 +17,7 @@ from tests.training.pipeline.test_hostile_names import small, write_texts
 from tests.training.pipeline.test_kept_after_failure import _refusing
 from training.logs import log_to_file
 from training.pipeline.run import run_experiment
-from training.pipeline.run_events import Observers, RunObserver
+from training.runs.run_events import Observers, RunObserver
 from training.settings import TrainingSettings
 
 STEPS = [name for name in vars(RunObserver) if not name.startswith("_")]

@@ -9,16 +9,11 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from training.config.finetuning import ScheduleConfig, SelfTrainingConfig
+from training.config.network import HeadConfig, Int8Config, NetworkConfig
+from training.config.tfidf import LogregConfig, PerceptronConfig
 from training.data import DataConfig, Splits, load_data, split_data
-from training.finetuning.config import ScheduleConfig, SelfTrainingConfig
-from training.models.config import (
-    HeadConfig,
-    Int8Config,
-    LogregConfig,
-    NetworkConfig,
-    PerceptronConfig,
-)
-from training.models.registry import Candidate, train_candidate
+from training.kinds.candidate import Candidate, train_candidate
 from training.models.result import History, TrainingContext
 from training.models.sklearn import train_perceptron
 from training.pipeline.refit import chosen_epochs, with_fixed_epochs

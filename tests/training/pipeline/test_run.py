@@ -26,10 +26,10 @@ from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
 from tests.support.browser import chromium
 from tests.training.conftest import Trained, environment
+from training.config.evaluation import AnalysisConfig
 from training.data import Part, load_data, split_data
 from training.evaluation.candidate import evaluate_candidate
-from training.evaluation.config import AnalysisConfig
-from training.models.registry import train_candidate
+from training.kinds.candidate import train_candidate
 from training.models.result import TrainingContext
 from training.reporting.past_runs import comparison_tables
 from training.reporting.run_report import write_bundle_report

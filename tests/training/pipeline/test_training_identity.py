@@ -14,7 +14,7 @@ from training.data import Splits, load_data, split_data
 from training.experiment.loader import load_experiment
 from training.experiment.schema import Experiment
 from training.models import fingerprint
-from training.pipeline.resume import run_folder, training_context
+from training.runs.resume import run_folder, training_context
 from training.search.study import study_name
 
 TEXTS = ("data.limit=60", "search={candidate: minilm_3, space: {learning_rate: {low: 0.00001, high: 0.001}}}")

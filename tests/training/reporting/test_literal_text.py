@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from monitoring.literal_figure import LiteralFigure as MonitoringFigure
+from training.evaluation import plots
 from training.evaluation.metrics import Scores, evaluate
 from training.gate import page as pictures
-from training.reporting import plots
 from training.style import LiteralFigure
 
 LABELS = ["$\\frac{$", "$5 or $6", "C++ & [b]", "<b>", "ไทย", "日本", "😀", "x" * 256, "a\nb", "%s {}"]

@@ -18,8 +18,8 @@ from optuna.trial import TrialState
 from stores.settings import TrackingSettings
 from tests.training.conftest import environment
 from tests.training.search.conftest import Ran
+from training.config.tfidf import PerceptronConfig
 from training.errors import SearchUnavailable
-from training.models.config import PerceptronConfig
 from training.reporting.past_runs import comparison_tables
 from training.search import trials as trials_module
 from training.search.trials import FAILURE, best_trials, done

@@ -11,13 +11,13 @@ import torch
 from rich.progress import Progress
 
 from classifier import Classifier
+from training.candidates.transformer import train_network
+from training.config.finetuning import SelfTrainingConfig
+from training.config.network import NetworkConfig
 from training.data import DataConfig, Splits, load_data, split_data
 from training.data.deduplication import near_duplicate_groups
 from training.errors import ExperimentInvalid
-from training.finetuning.config import SelfTrainingConfig
-from training.models.config import NetworkConfig
 from training.models.result import TrainingContext
-from training.models.transformer import train_network
 from training.semi_supervised.self_training import (
     SoftTargets,
     pseudo_labelled,

@@ -1,0 +1,1 @@
+"""Training of networks, heads on frozen encoders, and static linear models."""

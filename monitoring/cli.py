@@ -14,6 +14,7 @@ from monitoring.progress import progress
 from stores.settings import private_umask
 
 _COMMANDS = {
+    "accept": "monitoring.commands.accept",
     "check": "monitoring.commands.check",
     "erase": "monitoring.commands.prune",
     "history": "monitoring.commands.history",
@@ -24,6 +25,8 @@ _COMMANDS = {
     "watch": "monitoring.commands.check",
 }
 """Name → module that holds the command by that name."""
+_OBJECTS = 50_000
+"""New objects after which the garbage collector searches them for cycles."""
 
 
 class _LazyCommands(Commands):
@@ -42,12 +45,16 @@ class _LazyCommands(Commands):
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Keep the garbage collector from searching thousands of new modules for cycles: a sixth of the time of imports."""
+    """Keep the garbage collector from searching thousands of new modules for cycles: a sixth of the time of imports.
+
+    Afterwards it begins after as many new objects as a check makes, not after 700: few of them are in cycles.
+    """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(_OBJECTS)
         gc.enable()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from monitoring.accuracy import corrected_words
 from monitoring.alarm_levels import AlarmLevels
 from monitoring.alarms import alarm_of
-from monitoring.champion import MonitoredModel
 from monitoring.drift.signal import effect_floors, is_of_service, relative_change
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso
@@ -23,7 +23,10 @@ from monitoring.verdict import (
     WatchedModel,
     WindowFacts,
 )
-from monitoring.window import Window
+
+if TYPE_CHECKING:
+    from monitoring.champion import MonitoredModel
+    from monitoring.window import Window
 
 WEEKS_NEEDED = 2
 """Earlier windows at the same time of the week, from which a rhythm can be told."""
@@ -295,6 +298,7 @@ def _notes(
             f"{drift.repeats.largest:.0%} of all (prediction {drift.repeats.largest_id}). Each text was counted once: "
             "repeats are no drift of content."
         )
+    notes += _accepted(champion, drift)
     notes += _rhythm(drift)
     if repeats := len(window.distinct) - len(window.novel):
         notes.append(
@@ -307,14 +311,30 @@ def _notes(
     return notes
 
 
+def _accepted(champion: MonitoredModel, drift: Drift) -> list[str]:
+    """A sentence on the accepted texts in the reference; none where there are none."""
+    if not drift.accepted:
+        return []
+    windows = "; ".join(
+        f"{window.since[:16]} to {window.until[:16]} UTC, {window.texts} texts, accepted by {window.accepted_by}"
+        for window in drift.accepted
+    )
+    return [
+        f"The reference holds {sum(window.texts for window in drift.accepted)} accepted live texts beside the "
+        f"{len(champion.reference)} of the bundle ({windows}). `python -m monitoring accept --list` lists them."
+    ]
+
+
 def _rhythm(drift: Drift) -> list[str]:
     """A sentence on the time of the week; none where no signal differs from the reference."""
     usual = [signal.title.lower() for signal in drift.signals if signal.usual and signal.status == "ok"]
     if usual:
         weeks = max(len(signal.usual.windows) for signal in drift.signals if signal.usual)
+        accepted = max(signal.usual.accepted for signal in drift.signals if signal.usual)
+        by_people = f", {accepted} of them accepted by people" if accepted else ""
         return [
-            f"Different from the reference and usual at this time of the week ({weeks} earlier weeks): "
-            f"{_listed(usual)}."
+            f"Different from the reference and usual at this time of the week ({weeks} earlier "
+            f"{'week' if weeks == 1 else 'weeks'}{by_people}): {_listed(usual)}."
         ]
     if drift.weeks is not None and drift.weeks < WEEKS_NEEDED:
         return [

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 _CELLS_AT_ONCE = 500_000
@@ -62,13 +61,14 @@ class PermutationSampler:
             yield np.unpackbits(packed, axis=1, count=size).view(np.bool_)
 
     def _drawn(self, size: int, n_window: int) -> Iterator[NDArray[np.uint8]]:
-        chosen = np.zeros(size, dtype=bool)
-        chosen[:n_window] = True
         at_once = max(1, _CELLS_AT_ONCE // size)
         for start in range(0, self.permutations, at_once):
             rows = min(at_once, self.permutations - start)
-            drawn = self.rng.permuted(np.broadcast_to(chosen, (rows, size)), axis=1)
-            yield np.packbits(drawn, axis=1)
+            # The texts with the smallest of random numbers: a quarter of the time of shuffling. Of 64 bits, so that no
+            # two are equal.
+            keys = self.rng.integers(0, 2**64, size=(rows, size), dtype=np.uint64)
+            largest = np.partition(keys, n_window - 1, axis=1)[:, n_window - 1, None]
+            yield np.packbits(keys <= largest, axis=1)
 
 
 def numeric_scores(
@@ -124,8 +124,8 @@ def auc_score(auc: float, n_reference: int, n_window: int) -> Score:
     spread = float(np.sqrt((n_reference + n_window + 1) / (12 * n_reference * n_window)))
     return Score(
         value=auc,
-        p_value=float(norm.sf((auc - 0.5) / spread)),
-        critical=lambda level: 0.5 + spread * float(norm.isf(level)),
+        p_value=float(ndtr(-(auc - 0.5) / spread)),
+        critical=lambda level: 0.5 - spread * float(ndtri(level)),
     )
 
 
@@ -221,6 +221,8 @@ def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:
 
 def _mix_distance(reference: NDArray[np.int64], window: NDArray[np.int64]) -> Floats:
     """Distance between rows of counts; (rows,)."""
+    from scipy.spatial.distance import jensenshannon
+
     shares = np.broadcast_to(reference, window.shape)
     distance = jensenshannon(
         shares / shares.sum(axis=1, keepdims=True), window / window.sum(axis=1, keepdims=True), axis=1

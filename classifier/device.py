@@ -7,11 +7,12 @@ nothing else of this repository changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-import onnxruntime
+from typing import TYPE_CHECKING, Literal
 
 from classifier.errors import DeviceMissing
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 Device = Literal["auto", "cpu", "cuda"]
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -26,6 +27,8 @@ def providers(device: Device, offered: Sequence[str]) -> list[str | tuple[str, d
         DeviceMissing: `cuda` is requested, and the installed ONNX Runtime was built without it.
     """
     if device == "cuda" and _CUDA not in offered:
+        import onnxruntime  # monitoring reads bundles and runs none
+
         raise DeviceMissing(
             f"the device cuda is asked for, and ONNX Runtime {onnxruntime.__version__} as installed here offers "
             f"{', '.join(offered)}: install onnxruntime-gpu in its place, or ask for cpu or auto"

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from monitoring.labels.weighting import Corrected, QueueLabels, corrected_table
 from monitoring.settings import MonitoringSettings
@@ -272,7 +272,7 @@ _DRAWS = 20_000
 
 def wilson_interval(right: float, total: float, alpha: float) -> Estimate:
     """A share with its Wilson interval (1927) of level 1 − `alpha`, which holds at 0 and at 1 and for few rows."""
-    z = float(norm.isf(alpha / 2))
+    z = -float(ndtri(alpha / 2))
     share = right / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * np.sqrt(share * (1 - share) / total + z * z / (4 * total * total))

@@ -24,6 +24,8 @@ _COMMANDS = {
     "watch": "monitoring.commands.check",
 }
 """Name → module that holds the command by that name."""
+_OBJECTS = 50_000
+"""New objects after which the garbage collector searches them for cycles."""
 
 
 class _LazyCommands(Commands):
@@ -42,12 +44,16 @@ class _LazyCommands(Commands):
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Keep the garbage collector from searching thousands of new modules for cycles: a sixth of the time of imports."""
+    """Keep the garbage collector from searching thousands of new modules for cycles: a sixth of the time of imports.
+
+    Afterwards it begins after as many new objects as a check makes, not after 700: few of them are in cycles.
+    """
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
+        gc.set_threshold(_OBJECTS)
         gc.enable()
 
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit, softmax
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri, softmax
 
 from classifier.reference import PROBABILITY_PREFIX
 from monitoring.drift.permutation import Floats
@@ -119,7 +117,7 @@ class Calibration:
         variance = gradient @ self.covariance @ gradient + spread.mean() / len(right)
         value = float(np.clip(right.mean(), _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
         # On the scale of the logit, so that the interval of an accuracy near 1 stays below it.
-        reach = float(norm.isf(alpha / 2) * np.sqrt(variance) / (value * (1 - value)))
+        reach = float(-ndtri(alpha / 2) * np.sqrt(variance) / (value * (1 - value)))
         low, high = expit(logit(value) - reach), expit(logit(value) + reach)
         return Estimate(value=value, low=float(low), high=float(high))
 
@@ -131,6 +129,8 @@ def fit_calibration(probabilities: Floats, truth: np.ndarray) -> Calibration:
         probabilities: (texts, classes).
         truth: the true class's position of each text; −1 for a label that the model lacks.
     """
+    from scipy.optimize import minimize_scalar
+
     known = truth >= 0
     log = np.log(np.clip(probabilities[known], _LEAST_PROBABILITY, 1))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from monitoring.accuracy import corrected_words
 from monitoring.alarm_levels import AlarmLevels
 from monitoring.alarms import alarm_of
-from monitoring.champion import MonitoredModel
 from monitoring.drift.signal import effect_floors, is_of_service, relative_change
 from monitoring.settings import MonitoringSettings
 from monitoring.times import iso
@@ -23,7 +23,10 @@ from monitoring.verdict import (
     WatchedModel,
     WindowFacts,
 )
-from monitoring.window import Window
+
+if TYPE_CHECKING:
+    from monitoring.champion import MonitoredModel
+    from monitoring.window import Window
 
 WEEKS_NEEDED = 2
 """Earlier windows at the same time of the week, from which a rhythm can be told."""

@@ -18,7 +18,6 @@ from monitoring.drift.change_point import non_overlapping
 from monitoring.drift.signal import Comparison
 from monitoring.judgement import latency_only
 from monitoring.progress import Step, silent
-from monitoring.report.render import render_report
 from monitoring.settings import MLFLOW_EXPERIMENT, MonitoringSettings
 from monitoring.verdict import Drift, Verdict
 from monitoring.window import Window
@@ -86,6 +85,8 @@ def publish(
         notes += _evidently_page(comparisons, verdict, folder / EVIDENTLY, show_texts=show_texts)
     verdict = verdict.model_copy(update={"notes": notes})
     if pages != "none":
+        from monitoring.report.render import render_report  # whose imports take memory that no page needs
+
         step("Writing the report")
         html = render_report(
             verdict,

@@ -7,11 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.champion import MonitoredModel
 from monitoring.labels.weighting import QueueLabels, answered_batches
 from stores.predictions import LabelledPrediction, Outcome, PredictionStore
 from stores.predictions.audits import AuditedAnswer, audited_answers
@@ -20,6 +20,9 @@ from stores.predictions.queue import LabelQueue
 from stores.predictions.texts import MEASURED_CHARACTERS
 from stores.predictions.traffic import SourceCount, count_by_source, latencies
 from stores.sources import TRAFFIC
+
+if TYPE_CHECKING:
+    from monitoring.champion import MonitoredModel
 
 _CLOCKS_APART = 60.0
 """Seconds by which two machines' clocks may differ."""

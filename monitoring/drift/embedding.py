@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from classifier.reference import PROBABILITY_PREFIX
@@ -31,6 +30,7 @@ from monitoring.drift.signal import (
 from monitoring.figures import paired_bars
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 _FEATURES = 128

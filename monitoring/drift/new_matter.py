@@ -28,7 +28,7 @@ from monitoring.drift.signal import (
     SignalSettings,
     register_signal,
 )
-from monitoring.drift.text_features import tokenize
+from monitoring.drift.text_features import measured_reference, tokenize, words_of_window
 from monitoring.verdict import ChangedPart
 
 _FOLDS = 5
@@ -174,7 +174,8 @@ def _tops(reference: int, window: int) -> NDArray[np.int64]:
 def _excess(live: NDArray[np.bool_], sizes: NDArray[np.int64]) -> Floats:
     """Live texts among the first k of each row, less what an even mix would have; (rows, tops)."""
     count = np.cumsum(live, axis=1, dtype=np.int32)
-    excess: Floats = count[:, sizes - 1] - sizes * (count[:, -1:] / live.shape[1])
+    # A view: the sizes follow one another.
+    excess: Floats = count[:, sizes[0] - 1 : sizes[-1]] - sizes * (count[:, -1:] / live.shape[1])
     return excess
 
 
@@ -188,31 +189,36 @@ def _spread(sizes: NDArray[np.int64], reference: int, window: int) -> Floats:
 
 def _described(comparison: Comparison, data: DriftData, found: Excess) -> ChangedPart:
     texts = list(map(str, comparison.window))
-    inside = set(found.members)
-    part = [set(tokenize(texts[place])) for place in found.members]
-    rest = [
-        set(tokenize(text))
-        for text in [
-            *(text for place, text in enumerate(texts) if place not in inside),
-            *map(str, comparison.reference),
-        ]
-    ]
+    reference = measured_reference(tuple(data.reference_texts)).words
     return ChangedPart(
         share=round(max(0.0, found.score.value), 4),
         texts=round(max(0.0, found.score.value) * len(texts)),
         ids=[data.window.novel[place].id for place in found.members[:_IDS]],
-        terms=_terms(part, rest),
+        terms=_terms(
+            [set(tokenize(texts[place])) for place in found.members],
+            (reference.texts_with, data.once(words_of_window).texts_with),
+            len(comparison.reference) + len(texts),
+        ),
     )
 
 
-def _terms(part: Sequence[set[str]], rest: Sequence[set[str]]) -> list[str]:
-    """Words that more of the part's texts have than of the rest, by the weighted log-odds of their shares."""
-    inside, outside = (Counter(word for words in side for word in words) for side in (part, rest))
+def _terms(part: Sequence[set[str]], texts_with: Sequence[Counter[str]], texts: int) -> list[str]:
+    """Words that more of the part's texts have than of the rest, by the weighted log-odds of their shares.
+
+    Args:
+        part: words of each text of the part.
+        texts_with: of the reference and of the window: word → how many of its texts have it.
+        texts: how many both have.
+    """
+    inside = Counter(word for words in part for word in words)
 
     def weight(word: str) -> float:
         odds = [
             np.log((count + 0.5) / (total - count + 0.5))
-            for count, total in ((inside[word], len(part)), (outside[word], len(rest)))
+            for count, total in (
+                (inside[word], len(part)),
+                (sum(side[word] for side in texts_with) - inside[word], texts - len(part)),
+            )
         ]
         return float((odds[0] - odds[1]) * np.sqrt(inside[word]))
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from pydantic import Field
-from scipy.stats import rankdata
 
 from monitoring.drift.permutation import Floats, Score, numeric_scores
 from monitoring.drift.signal import Comparison, DriftData, DriftSignal, SignalSettings
@@ -62,6 +61,8 @@ class NumericSignal(DriftSignal):
 
     def features(self, comparison: Comparison) -> Floats:
         """Ranks (Pettitt 1979) and their squares, for a change of the tails (Lepage 1971)."""
+        from scipy.stats import rankdata
+
         values = np.concatenate(_sides(comparison))
         ranks = rankdata(values) / len(values) - 0.5
         return np.stack([ranks, ranks**2], axis=1)

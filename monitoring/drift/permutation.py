@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 Floats = NDArray[np.float64]
 _CELLS_AT_ONCE = 500_000
@@ -124,8 +123,8 @@ def auc_score(auc: float, n_reference: int, n_window: int) -> Score:
     spread = float(np.sqrt((n_reference + n_window + 1) / (12 * n_reference * n_window)))
     return Score(
         value=auc,
-        p_value=float(norm.sf((auc - 0.5) / spread)),
-        critical=lambda level: 0.5 + spread * float(norm.isf(level)),
+        p_value=float(ndtr(-(auc - 0.5) / spread)),
+        critical=lambda level: 0.5 - spread * float(ndtri(level)),
     )
 
 
@@ -221,6 +220,8 @@ def _wasserstein(in_window: NDArray[np.bool_], pooled: Floats) -> Floats:
 
 def _mix_distance(reference: NDArray[np.int64], window: NDArray[np.int64]) -> Floats:
     """Distance between rows of counts; (rows,)."""
+    from scipy.spatial.distance import jensenshannon
+
     shares = np.broadcast_to(reference, window.shape)
     distance = jensenshannon(
         shares / shares.sum(axis=1, keepdims=True), window / window.sum(axis=1, keepdims=True), axis=1

@@ -15,16 +15,17 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
-import pandas as pd
 from pydantic_settings import SettingsConfigDict
 
 from monitoring.drift.permutation import Floats, PermutationSampler, Score
 from monitoring.verdict import ChangedPart
-from monitoring.window import Window
 from stores.settings import Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
+
+    from monitoring.window import Window
 
 T = TypeVar("T")
 Values = Sequence[object] | Floats

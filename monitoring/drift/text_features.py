@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -34,10 +35,9 @@ class UnseenWords(NumericSignal):
 
     def sides(self, data: DriftData) -> Sides:
         """Reference texts against the other reference texts; texts of the window that are not in the reference."""
-        vocabulary, unseen, _ = measured_reference(tuple(data.reference_texts))
         return Sides(
-            unseen,
-            vocabulary.unseen_in(data.novel_texts),
+            measured_reference(tuple(data.reference_texts)).words.unseen,
+            data.once(words_of_window).unseen,
             times=[row.created_at for row in data.window.novel],
         )
 
@@ -51,9 +51,8 @@ class _Descriptor(NumericSignal):
         return super().lacks_texts(window) and not window.featured
 
     def sides(self, data: DriftData) -> Sides:
-        _, _, before = measured_reference(tuple(data.reference_texts))
         return Sides(
-            before[self.name].to_numpy(),
+            measured_reference(tuple(data.reference_texts)).descriptors[self.name].to_numpy(),
             data.once(_window_features)[self.name].to_numpy(),
             times=[row.created_at for row in (*data.window.distinct, *data.window.featured)],
         )
@@ -126,39 +125,63 @@ def tokenize(text: str) -> list[str]:
     return (_PLAIN_WORD if lower.isascii() else _WORD).findall(lower)
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of several texts; the texts' own lists of words are not kept, which would take more memory than they."""
+
+    unseen: Floats
+    """Percentage of each text's words that no (other) reference text has; 0 for a text without words."""
+    texts_with: Counter[str]
+    """Word → how many of the texts have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredReference:
+    """What is measured of the texts of a reference."""
+
+    words: Words
+    descriptors: pd.DataFrame
+
+
 @lru_cache(maxsize=1)
-def measured_reference(texts: tuple[str, ...]) -> tuple[Vocabulary, Floats, pd.DataFrame]:
-    """Vocabulary of the reference, percentage of unseen words of each of its texts, and its descriptors.
+def measured_reference(texts: tuple[str, ...]) -> MeasuredReference:
+    """Words and descriptors of the reference.
 
     Cached for the next check of a `watch`: the reference changes only with the champion.
     """
-    vocabulary = Vocabulary(texts)
-    return vocabulary, vocabulary.unseen_in_reference(), describe(texts)
+    return MeasuredReference(words_of_reference(texts), describe(texts))
 
 
-class Vocabulary:
-    """The words of the reference texts, to count the unseen words of other texts.
-
-    A reference text is measured against the *other* reference texts: against all of them it would have no unseen words.
+def words_of_reference(texts: Sequence[str]) -> Words:
+    """Words of the reference texts, each text measured against the *other* ones: against all of them it would have no
+    unseen words.
     """
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = [tokenize(text) for text in texts]
-        self._seen_in = Counter(word for words in self._texts for word in set(words))
-
-    def unseen_in_reference(self) -> Floats:
-        """Percentage of each reference text's words that no other reference text has."""
-        return np.array(
-            [_percentage(sum(self._seen_in[word] < 2 for word in words), words) for words in self._texts]
-        )
-
-    def unseen_in(self, texts: Sequence[str]) -> Floats:
-        """Percentage of each text's words that no reference text has; 0 for a text without words."""
-        read = [tokenize(text) for text in texts]
-        return np.array(
-            [_percentage(sum(word not in self._seen_in for word in words), words) for words in read]
-        )
+    texts_with: Counter[str] = Counter()
+    first: dict[str, tuple[int, int]] = {}
+    counts = []
+    for place, text in enumerate(texts):
+        words = Counter(tokenize(text))
+        counts.append(words.total())
+        first |= {word: (place, count) for word, count in words.items() if word not in texts_with}
+        texts_with.update(words.keys())
+    unseen = [0] * len(counts)
+    for word, (place, count) in first.items():
+        if texts_with[word] == 1:
+            unseen[place] += count
+    return Words(np.array(list(map(_percentage, unseen, counts))), texts_with)
 
 
-def _percentage(part: int, words: Sequence[str]) -> float:
-    return 100 * part / len(words) if words else 0.0
+def words_of_window(data: DriftData) -> Words:
+    """Words of the window's texts that are not in the reference."""
+    known = measured_reference(tuple(data.reference_texts)).words.texts_with
+    texts_with: Counter[str] = Counter()
+    unseen = []
+    for text in data.novel_texts:
+        words = tokenize(text)
+        unseen.append(_percentage(len(words) - sum(map(known.__contains__, words)), len(words)))
+        texts_with.update(set(words))
+    return Words(np.array(unseen), texts_with)
+
+
+def _percentage(part: int, whole: int) -> float:
+    return 100 * part / whole if whole else 0.0

@@ -9,10 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import mlflow
-from mlflow.exceptions import MlflowException
 from prometheus_client import CollectorRegistry, Gauge, generate_latest, write_to_textfile
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitoring.drift.change_point import non_overlapping
 from monitoring.drift.signal import Comparison
@@ -101,7 +98,7 @@ def publish(
     step("Logging to MLflow")
     try:
         log_to_mlflow(registry, verdict, list(dict.fromkeys([_write_verdict(verdict, folder), report])))
-    except (RegistryUnavailable, MlflowException, SQLAlchemyError, OSError) as error:
+    except RegistryUnavailable as error:
         # The verdict matters more than its copy.
         notes.append("MLflow did not answer: this check is not logged there.")
         verdict = verdict.model_copy(update={"notes": notes})
@@ -319,24 +316,22 @@ def log_to_mlflow(registry: ModelRegistry, verdict: Verdict, files: list[Path]) 
     """Log metrics, tags and `files` of a check; returns the run's id.
 
     Raises:
-        RegistryUnavailable: MLflow does not answer.
-        MlflowException: MLflow refuses.
+        RegistryUnavailable: MLflow does not answer, or refuses.
     """
-    with registry.run(MLFLOW_EXPERIMENT, f"check {verdict.checked_at}") as run:
-        mlflow.set_tags(
-            {
-                "verdict": verdict.status,
-                "model_name": verdict.model.name,
-                "model_version": verdict.model.version,
-                "window_since": verdict.window.since,
-                "window_until": verdict.window.until,
-                "mlflow.note.content": verdict.summary,
-            }
-        )
-        mlflow.log_metrics(_metrics(verdict))
-        for file in files:
-            mlflow.log_artifact(str(file))
-        return str(run.info.run_id)
+    return registry.log_finished_run(
+        MLFLOW_EXPERIMENT,
+        f"check {verdict.checked_at}",
+        tags={
+            "verdict": verdict.status,
+            "model_name": verdict.model.name,
+            "model_version": verdict.model.version,
+            "window_since": verdict.window.since,
+            "window_until": verdict.window.until,
+            "mlflow.note.content": verdict.summary,
+        },
+        metrics=_metrics(verdict),
+        files=files,
+    )
 
 
 def _metrics(verdict: Verdict) -> dict[str, float]:

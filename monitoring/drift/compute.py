@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -67,6 +69,7 @@ def measure_drift(
         settings.monitoring_min_texts,
         PermutationSampler(settings.monitoring_permutations, rng),
         whole,
+        _cache_folder(settings),
     )
     for signal in (kind() for name, kind in signals().items() if only is None or name in only):
         sides = signal.sides(data)
@@ -99,6 +102,12 @@ def measure_drift(
         repeats=_repeats(window),
     )
     return drift, data.comparisons
+
+
+def _cache_folder(settings: MonitoringSettings) -> Path | None:
+    with suppress(OSError):  # a check can be made where nothing can be kept
+        return settings.folder("cache")
+    return None
 
 
 def _repeats(window: Window) -> Repeats:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, TypeVar
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 from pydantic import Field
 
 from monitoring.drift.categorical import CategoricalSignal
 from monitoring.drift.signal import DriftData, Sides, SignalSettings, register_signal
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 T = TypeVar("T")
 
@@ -47,38 +55,97 @@ class Language(CategoricalSignal):
 
     def sides(self, data: DriftData) -> Sides:
         """One language per text, of evenly spaced texts."""
-        sides = Sides(
-            identify_languages(_evenly_spaced(data.reference_texts)),
-            identify_languages(_evenly_spaced(data.window_texts)),
+        identify = LanguageIdentification(data.cache)
+        return Sides(
+            identify(_evenly_spaced(data.reference_texts)),
+            identify(_evenly_spaced(data.window_texts)),
             times=_evenly_spaced([row.created_at for row in data.window.distinct]),
         )
-        _identifier.cache_clear()  # it holds 70 MiB, more than any other part of a check
-        return sides
 
     def clause(self, category: str, change: str) -> str:
         """`texts in 'de' went from 1% to 20%`."""
         return f"{'texts in no clear language' if category == UNSURE else f'texts in {category!r}'} {change}"
 
 
-def identify_languages(texts: Sequence[str]) -> list[str]:
-    """The language of each text as its ISO 639-1 code, or `unsure`."""
-    return [_guess(text[:_CHARACTERS]) for text in texts]
+class LanguageIdentification:
+    """py3langid with its model unpacked.
+
+    The package holds the model compressed: to unpack it takes half a second and 100 MB, as much as all other
+    measurements of a window. The unpacked arrays are kept in files, which are mapped into memory. The model is let go
+    with this object; languages of texts are remembered, for the reference is the same at every check of a watch.
+
+    Args:
+        cache: folder for these files; None, or one that cannot be written: the model is unpacked each time.
+    """
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._cache = cache
+        self._model: LanguageIdentifier | None = None
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """The language of each text as its ISO 639-1 code, or `unsure`."""
+        return [self._guess(text[:_CHARACTERS]) for text in texts]
+
+    def _guess(self, text: str) -> str:
+        found = _known.get(text)
+        if found is None:
+            if sum(map(str.isalpha, text)) < _MIN_LETTERS:
+                return UNSURE
+            self._model = self._model or self._load()
+            code, probability = self._model.classify(text)
+            found = str(code) if probability >= _CERTAIN else UNSURE
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[text] = found
+        return found
+
+    def _load(self) -> LanguageIdentifier:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+        if self._cache is not None:
+            with suppress(OSError):
+                return _mapped(self._cache / f"py3langid-{version('py3langid')}")
+        return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-@lru_cache(maxsize=8192)  # the reference is the same at every check of a watch
-def _guess(text: str) -> str:
-    if sum(map(str.isalpha, text)) < _MIN_LETTERS:
-        return UNSURE
-    code, probability = _identifier().classify(text)
-    return str(code) if probability >= _CERTAIN else UNSURE
+_known: dict[str, str] = {}
+_MOST_KNOWN = 8192
+_ARRAYS = ("weights", "priors", "labels", "transitions", "rows", "features")
+"""Files of an unpacked model, in the order in which py3langid reads them."""
 
 
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    """The model; it takes half a second to read."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+def _mapped(folder: Path) -> LanguageIdentifier:
+    """The model from its unpacked files, which are made if they are missing.
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    Raises:
+        OSError: they cannot be written or read.
+    """
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+    from py3langid.modelio import load_model
+
+    if not folder.is_dir():
+        parts = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+        try:
+            for name, array in zip(_ARRAYS, load_model(MODEL_DIR / MODEL_FILE), strict=True):
+                np.save(parts / f"{name}.npy", np.asarray(array))
+            parts.rename(folder)
+        except OSError:
+            shutil.rmtree(parts, ignore_errors=True)
+            if not folder.is_dir():  # else another process was faster
+                raise
+    weights, priors, labels, transitions, rows, features = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS
+    )
+    # A memoryview gives Python's integers, several times as fast as an array gives NumPy's.
+    return LanguageIdentifier(
+        weights,
+        np.array(priors),
+        labels.tolist(),
+        memoryview(transitions),
+        features.tolist(),
+        norm_probs=True,
+        tk_row=rows.tolist(),
+    )
 
 
 def _evenly_spaced(values: list[T]) -> list[T]:

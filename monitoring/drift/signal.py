@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from pydantic_settings import SettingsConfigDict
@@ -56,6 +57,8 @@ class DriftData:
     sampler: PermutationSampler
     whole_reference: pd.DataFrame
     """The reference before it was sampled; texts in full length."""
+    cache: Path | None = None
+    """Folder of files that are the same at every check; None: nothing is kept."""
     comparisons: list[Comparison] = field(default_factory=list)
     """Of all signals, in their order; filled before the first score is computed."""
     _shared: dict[Callable[[DriftData], object], object] = field(default_factory=dict)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
+from monitoring.drift import language
 from monitoring.drift.embedding import (
     classes_of,
     embedding_score,
     logged_probabilities,
     reference_probabilities,
 )
-from monitoring.drift.language import identify_languages
+from monitoring.drift.language import LanguageIdentification
 from monitoring.drift.permutation import PermutationSampler
 from monitoring.verdict import Signal
 from tests.monitoring.conftest import comparison
+from tests.support.bundles import bbc_part
 
 
 def answers(shares: list[float], count: int, seed: int, *, certainty: float = 20.0) -> np.ndarray:
@@ -29,21 +34,50 @@ def score(old: np.ndarray, new: np.ndarray):  # type: ignore[no-untyped-def]
     return embedding_score(old, new, PermutationSampler(999, np.random.default_rng(5)))
 
 
+LANGUAGES = {
+    "The minister said on Monday that the bank would keep its rates for the rest of the year.": "en",
+    "Der Minister sagte am Montag, dass die Bank ihre Zinsen bis zum Ende des Jahres halten werde.": "de",
+    "Le ministre a déclaré lundi que la banque garderait ses taux jusqu'à la fin de l'année.": "fr",
+    "4 / 5 = 0.8 %%% 17:30": "unsure",
+    "": "unsure",
+}
+
+
+@pytest.fixture
+def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No language is remembered from another test."""
+    monkeypatch.setattr(language, "_known", {})
+
+
+@pytest.mark.usefixtures("nothing_known")
 def test_languages_are_told_apart_and_what_is_no_language_is_unsure() -> None:
-    texts = [
-        "The minister said on Monday that the bank would keep its rates for the rest of the year.",
-        "Der Minister sagte am Montag, dass die Bank ihre Zinsen bis zum Ende des Jahres halten werde.",
-        "Le ministre a déclaré lundi que la banque garderait ses taux jusqu'à la fin de l'année.",
-        "4 / 5 = 0.8 %%% 17:30",
-        "",
-    ]
-    assert identify_languages(texts) == ["en", "de", "fr", "unsure", "unsure"]
+    assert LanguageIdentification()(list(LANGUAGES)) == list(LANGUAGES.values())
+
+
+@pytest.mark.usefixtures("nothing_known")
+def test_the_unpacked_model_is_kept_and_says_the_same(tmp_path: Path) -> None:
+    texts = [text[: 20 + place] for place, text in enumerate([*LANGUAGES, *bbc_part(2)[0]])]
+    packed = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    told = [packed.classify(text) for text in texts]
+    written = []
+    for _ in range(2):  # the second time from the files
+        unpacked = language._mapped(tmp_path / "model")
+        assert [unpacked.classify(text) for text in texts] == told
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        written.append({path.name: path.stat().st_mtime_ns for path in (tmp_path / "model").iterdir()})
+    assert written[0] == written[1]
+
+
+@pytest.mark.usefixtures("nothing_known")
+def test_languages_are_identified_where_no_file_can_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert LanguageIdentification(tmp_path / "file")(list(LANGUAGES)) == list(LANGUAGES.values())
 
 
 def test_only_the_beginning_of_a_text_is_read() -> None:
     english = "The minister said on Monday that the bank would keep its rates for the rest of the year. "
     german = "Der Minister sagte am Montag, dass die Bank ihre Zinsen bis zum Ende des Jahres halten werde. "
-    assert identify_languages([english * 5 + german * 500]) == ["en"]
+    assert LanguageIdentification()([english * 5 + german * 500]) == ["en"]
 
 
 def test_the_embedding_moves_where_labels_and_confidence_do_not() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from monitoring.accepted import compared_reference
 from monitoring.accuracy import judge_accuracy
 from monitoring.alarms import judge_alarms, levels_for
 from monitoring.champion import MonitoredModel, find_champion, without_erased
@@ -105,9 +106,10 @@ def evaluate_window(
     """
     step("Reading predictions")
     champion = without_erased(champion, store)
+    compared = compared_reference(store, champion, since, until, settings)
     window = read_window(
         store,
-        champion,
+        replace(champion, reference=compared.frame),
         since,
         until,
         max_texts=settings.monitoring_max_texts,
@@ -117,7 +119,8 @@ def evaluate_window(
     own = [check for check in earlier if check.model_version == champion.model.version]
     rng = np.random.default_rng(_SEED)
     levels = levels_for(since, until, own, settings)
-    drift, comparisons = measure_drift(champion.reference, window, settings, rng, step, levels=levels)
+    drift, comparisons = measure_drift(compared.frame, window, settings, rng, step, levels=levels)
+    drift = drift.model_copy(update={"accepted": compared.accepted})
     began = first_prediction(
         store,
         model_name=champion.model.name,
@@ -134,6 +137,7 @@ def evaluate_window(
             ),
             began,
             lambda: _checks_since(store, champion, began or since),
+            compared.weekly,
         ),
         settings,
         rng,

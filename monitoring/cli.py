@@ -14,6 +14,7 @@ from monitoring.progress import progress
 from stores.settings import private_umask
 
 _COMMANDS = {
+    "accept": "monitoring.commands.accept",
     "check": "monitoring.commands.check",
     "erase": "monitoring.commands.prune",
     "history": "monitoring.commands.history",

@@ -3,7 +3,8 @@
 MonitoringError
  ├── NoReference     the served model has nothing to compare with
  ├── BadWindow       the window asked for makes no sense
- └── BadLabels       a file of labels that cannot be taken
+ ├── BadLabels       a file of labels that cannot be taken
+ └── NotAcceptable   a window that cannot join the reference
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class BadWindow(MonitoringError):
 
 class BadLabels(MonitoringError):
     """A file of labels that cannot be taken; nothing of it was written."""
+
+
+class NotAcceptable(MonitoringError):
+    """A window whose texts cannot join the reference; nothing was written."""

@@ -298,6 +298,7 @@ def _notes(
             f"{drift.repeats.largest:.0%} of all (prediction {drift.repeats.largest_id}). Each text was counted once: "
             "repeats are no drift of content."
         )
+    notes += _accepted(champion, drift)
     notes += _rhythm(drift)
     if repeats := len(window.distinct) - len(window.novel):
         notes.append(
@@ -310,14 +311,30 @@ def _notes(
     return notes
 
 
+def _accepted(champion: MonitoredModel, drift: Drift) -> list[str]:
+    """A sentence on the accepted texts in the reference; none where there are none."""
+    if not drift.accepted:
+        return []
+    windows = "; ".join(
+        f"{window.since[:16]} to {window.until[:16]} UTC, {window.texts} texts, accepted by {window.accepted_by}"
+        for window in drift.accepted
+    )
+    return [
+        f"The reference holds {sum(window.texts for window in drift.accepted)} accepted live texts beside the "
+        f"{len(champion.reference)} of the bundle ({windows}). `python -m monitoring accept --list` lists them."
+    ]
+
+
 def _rhythm(drift: Drift) -> list[str]:
     """A sentence on the time of the week; none where no signal differs from the reference."""
     usual = [signal.title.lower() for signal in drift.signals if signal.usual and signal.status == "ok"]
     if usual:
         weeks = max(len(signal.usual.windows) for signal in drift.signals if signal.usual)
+        accepted = max(signal.usual.accepted for signal in drift.signals if signal.usual)
+        by_people = f", {accepted} of them accepted by people" if accepted else ""
         return [
-            f"Different from the reference and usual at this time of the week ({weeks} earlier weeks): "
-            f"{_listed(usual)}."
+            f"Different from the reference and usual at this time of the week ({weeks} earlier "
+            f"{'week' if weeks == 1 else 'weeks'}{by_people}): {_listed(usual)}."
         ]
     if drift.weeks is not None and drift.weeks < WEEKS_NEEDED:
         return [

@@ -11,6 +11,8 @@ not learned:
   rhythm is; a slow drift moves all days alike;
 - the first such weeks of the version, not the last ones, so that the reference does not follow a drift.
 
+Weekly windows that a person accepted (`monitoring.accepted`) join it without these conditions, from the first one on.
+
 Where no rhythm is proven the breach stays, but an alarm at once must be one against both references. Windows within
 thresholds are never held against it: it takes breaches away and adds none.
 """
@@ -23,19 +25,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from classifier.reference import PROBABILITY_PREFIX, STAGE
+from monitoring.accepted import weeks_accepted
 from monitoring.alarm_levels import AlarmLevels
 from monitoring.drift.compute import drift_status, measure_drift
 from monitoring.drift.signal import is_of_service
 from monitoring.judgement import WEEKS_NEEDED
+from monitoring.live_profile import live_profile
 from monitoring.settings import MonitoringSettings
-from monitoring.times import iso
+from monitoring.times import WEEK, iso
 from monitoring.verdict import Drift, Signal, Usual
 from monitoring.window import Window, each_text_once
 from stores.predictions import LabelledPrediction
 from stores.predictions.checks import Check
 
-WEEK = 7 * 86400.0
 _MOST = 4
 """Of them that are read: the first ones of the version."""
 _LONGEST = 2 * 86400.0
@@ -60,6 +62,8 @@ class History:
     """Seconds since the epoch."""
     checks: Callable[[], Sequence[Check]]
     """All checks of the version; called only where a signal is in breach and enough weeks are there."""
+    accepted: Sequence[tuple[float, float]] = ()
+    """Weekly windows that people accepted, first and last moment of each."""
 
 
 def judge_rhythm(
@@ -90,20 +94,23 @@ def judge_rhythm(
     if not names or window.until - window.since > _LONGEST:
         return drift
     weeks = _weeks(window, history.first_prediction)
+    accepted = weeks_accepted(window.since, window.until, history.accepted)[:_MOST]
     drift = drift.model_copy(update={"weeks": len(weeks)})
-    if len(weeks) < WEEKS_NEEDED:
+    if len(weeks) < WEEKS_NEEDED and not accepted:
         return drift
     checks = history.checks()
     joined: dict[tuple[int, ...], list[str]] = {}
     for name in names:
-        returned = tuple(back for back in weeks if _returned(name, window, back, checks))[:_MOST]
-        if len(returned) >= WEEKS_NEEDED:
+        learned = [back for back in weeks if back not in accepted and _returned(name, window, back, checks)]
+        returned = tuple(sorted([*accepted, *learned[: _MOST - len(accepted)]], reverse=True))
+        if accepted or len(returned) >= WEEKS_NEEDED:
             joined.setdefault(returned, []).append(name)
     found: dict[str, Signal] = {}
     rhythmic: set[str] = set()
     for returned, of_weeks in joined.items():
-        usual = _Weeks(returned, window, reference, history.read, settings)
-        rhythmic |= set(usual.differing_from_middle(of_weeks, rng))
+        usual = _Weeks(returned, window, reference, history.read, settings, accepted=len(accepted))
+        # What a person accepted needs no proof.
+        rhythmic |= set(of_weeks if accepted else usual.differing_from_middle(of_weeks, rng))
         found |= {signal.name: signal for signal in usual.held_against(window, of_weeks, rng, levels)}
     return _without_usual(drift, found, rhythmic)
 
@@ -137,6 +144,7 @@ class _Weeks:
         reference: of the bundle; its columns are those of the frames.
         read: reads predictions.
         settings: sizes and alpha.
+        accepted: how many of the weeks a person accepted.
     """
 
     def __init__(
@@ -146,19 +154,22 @@ class _Weeks:
         reference: pd.DataFrame,
         read: Read,
         settings: MonitoringSettings,
+        *,
+        accepted: int = 0,
     ) -> None:
         each = settings.monitoring_max_texts // len(back)
         since, until = window.since, window.until
         self._begins = [since - weeks * WEEK for weeks in back]
         self._settings = settings
+        self._accepted = accepted
         self._rows = each_text_once(
             row for weeks in back for row in read(since - weeks * WEEK, until - weeks * WEEK, each)
         )
         others = each_text_once(row for weeks in back for row in read(*_middle(since, until, weeks), each))
         # Where the window's texts are kept, those of predictions that have none cannot be compared with them.
         with_text = bool(window.distinct)
-        self._usual = _frame(self._rows, reference, with_text=with_text)
-        self._others = _frame(others, reference, with_text=with_text)
+        self._usual = live_profile(self._rows, reference, with_text=with_text)
+        self._others = live_profile(others, reference, with_text=with_text)
 
     def differing_from_middle(self, names: Sequence[str], rng: np.random.Generator) -> list[str]:
         """The signals by which these windows differ from the middle of the weeks after them."""
@@ -189,6 +200,7 @@ class _Weeks:
         assert signal.threshold is not None
         return Usual(
             windows=[iso(begin) for begin in self._begins],
+            accepted=self._accepted,
             texts=signal.reference_texts,
             value=signal.value,
             threshold=signal.threshold,
@@ -199,25 +211,6 @@ def _middle(since: float, until: float, weeks: int) -> tuple[float, float]:
     """The days in the middle between the window `weeks` weeks earlier and the same time one week after it."""
     centre = (since + until) / 2 - (weeks - 0.5) * WEEK
     return centre - _MIDDLE / 2, centre + _MIDDLE / 2
-
-
-def _frame(rows: Sequence[LabelledPrediction], reference: pd.DataFrame, *, with_text: bool) -> pd.DataFrame:
-    """Predictions as a reference profile."""
-    if with_text:
-        rows = [row for row in rows if row.redacted_at is None]
-    columns: dict[str, object] = {
-        "text": [row.text for row in rows],
-        "predicted": [row.label for row in rows],
-        "confidence": [row.score for row in rows],
-    }
-    for column in reference.columns:
-        if column.startswith(PROBABILITY_PREFIX):
-            label = column.removeprefix(PROBABILITY_PREFIX)
-            columns[column] = [row.scores.get(label, 0.0) for row in rows]
-    if STAGE in reference and all(row.stage is not None for row in rows):
-        stages = reference[STAGE].cat.categories
-        columns[STAGE] = pd.Categorical([row.stage for row in rows], categories=stages)
-    return pd.DataFrame(columns)
 
 
 def _without_usual(drift: Drift, found: Mapping[str, Signal], rhythmic: Collection[str]) -> Drift:

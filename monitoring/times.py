@@ -18,6 +18,8 @@ LATEST = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
 """Two days before Python's last date, which a time zone may not exceed."""
 SHORTEST, LONGEST = 1.0, 36_500 * 86_400.0
 """Seconds."""
+WEEK = 7 * 86_400.0
+"""Seconds."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhdw])")

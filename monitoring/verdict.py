@@ -88,12 +88,31 @@ class Usual(_Part):
 
     windows: list[str]
     """Beginnings of these windows, ISO 8601, UTC."""
+    accepted: int = 0
+    """How many of these windows a person accepted as usual at this time of the week."""
     texts: int
     """Their predictions."""
     value: float
     """How far this window is from them."""
     threshold: float
     """From which on it is a breach, too."""
+
+
+class AcceptedTexts(_Part):
+    """A live window that a person accepted as part of the reference."""
+
+    id: int
+    """By which `python -m monitoring accept --revoke` takes it back."""
+    since: str
+    """ISO 8601, UTC; the window begins with it."""
+    until: str
+    """ISO 8601, UTC; the window ends before it."""
+    accepted_at: str
+    """ISO 8601, UTC."""
+    accepted_by: str
+    texts: int
+    """Texts of it in the reference of this check: none that stand there already, that the retention policy removed, or
+    that belong to the window that is judged."""
 
 
 class Signal(_Part):
@@ -172,6 +191,8 @@ class Drift(_Part):
     reference; with fewer than two a weekly rhythm cannot be told apart from a change. Else null."""
     repeats: Repeats | None = None
     """null in verdicts of older releases."""
+    accepted: list[AcceptedTexts] = Field(default_factory=list)
+    """Live windows whose texts stand in the reference on a person's word; weekly ones are in `usual` of a signal."""
 
 
 class Estimate(_Part):

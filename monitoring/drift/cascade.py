@@ -114,6 +114,7 @@ class AuditAgreement(_ShareSignal):
         if early is None or ALL_STAGES not in data.reference:
             return None
         agrees = (data.reference["predicted"] == data.reference[ALL_STAGES]).to_numpy()
+        early &= data.reference[ALL_STAGES].notna().to_numpy()  # of accepted live texts it is not known
         audits = data.window.audits
         return Sides(
             agrees[early].astype(float),

@@ -21,6 +21,7 @@ metadata = MetaData()
 REQUEST_ID_LENGTH = 64
 KEY_NAME_LENGTH = 64
 STAGE_LENGTH = 64
+PERSON_LENGTH = 64
 
 # Times are seconds since the epoch, UTC, as floats: one type that SQLite and PostgreSQL keep alike.
 
@@ -88,6 +89,24 @@ checks = Table(
     Column("retrain_status", Integer),  # how it ended
     Column("latency_only", Boolean),  # only the signal `service_latency` is in breach
     Index("ix_checks_model", "model_name", "checked_at"),
+)
+
+# Windows of live texts that people accepted as part of the reference of a version. The texts stay predictions.
+accepted_windows = Table(
+    "accepted_windows",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("model_name", String(256), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("since", Float(53), nullable=False),
+    Column("until", Float(53), nullable=False),
+    Column("weekly", Boolean, nullable=False),  # whether it stands for the same time of every week only
+    Column("texts", Integer, nullable=False),  # when it was accepted
+    Column("accepted_at", Float(53), nullable=False),
+    Column("accepted_by", String(PERSON_LENGTH), nullable=False),
+    Column("revoked_at", Float(53)),
+    Column("revoked_by", String(PERSON_LENGTH)),
+    Index("ix_accepted_windows_model", "model_name", "model_version"),
 )
 
 # The last state of a model that each alert channel was sent.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitoring.rhythm import WEEK
+from monitoring.times import WEEK
 from stores.predictions.checks import Check, CheckLog
 from tests.monitoring.conftest import NOW, House
 from tests.support.bundles import bbc_part

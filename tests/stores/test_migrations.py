@@ -34,7 +34,7 @@ def test_down_and_up_again(store: PredictionStore) -> None:
     assert "predictions" in inspect(store.engine).get_table_names()
 
 
-@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008"])
 def test_rows_of_every_older_release_stay(store: PredictionStore, version: str) -> None:
     with store.engine.connect().execution_options(write=True) as connection, connection.begin():
         command.downgrade(alembic_config(connection), version)

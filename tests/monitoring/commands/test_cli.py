@@ -247,7 +247,7 @@ def test_every_command_is_listed_with_what_it_does() -> None:
     exit_code, said, _ = run(["--help"])
     assert exit_code == 0
     listed = [line.split()[0] for line in said.split("Commands:")[1].splitlines() if line[2:3].strip()]
-    assert listed == ["check", "erase", "history", "label", "prune", "queue", "schema", "watch"]
+    assert listed == ["accept", "check", "erase", "history", "label", "prune", "queue", "schema", "watch"]
 
 
 def test_watch_checks_again_and_again_and_ends_at_sigterm(at_home: House) -> None:

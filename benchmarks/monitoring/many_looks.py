@@ -45,6 +45,8 @@ class Outcome:
     """End of its window, in seconds from the beginning."""
     breach: bool
     alarm: bool
+    by: tuple[str, ...] = ()
+    """Signals that are an alarm."""
 
 
 def checked(
@@ -63,7 +65,8 @@ def checked(
             summary="", report="", signals=signals_of(drift), accuracy=None, labelled=0,
         ))  # fmt: skip
         recent.append(kept[-1])
-        yield Outcome(until, drift.status == "breach", bool(alarming(drift)))
+        by = tuple(alarming(drift))
+        yield Outcome(until, drift.status == "breach", bool(by), by)
 
 
 def episodes(flags: Sequence[bool]) -> int:

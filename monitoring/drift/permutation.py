@@ -61,13 +61,14 @@ class PermutationSampler:
             yield np.unpackbits(packed, axis=1, count=size).view(np.bool_)
 
     def _drawn(self, size: int, n_window: int) -> Iterator[NDArray[np.uint8]]:
-        chosen = np.zeros(size, dtype=bool)
-        chosen[:n_window] = True
         at_once = max(1, _CELLS_AT_ONCE // size)
         for start in range(0, self.permutations, at_once):
             rows = min(at_once, self.permutations - start)
-            drawn = self.rng.permuted(np.broadcast_to(chosen, (rows, size)), axis=1)
-            yield np.packbits(drawn, axis=1)
+            # The texts with the smallest of random numbers: a quarter of the time of shuffling. Of 64 bits, so that no
+            # two are equal.
+            keys = self.rng.integers(0, 2**64, size=(rows, size), dtype=np.uint64)
+            largest = np.partition(keys, n_window - 1, axis=1)[:, n_window - 1, None]
+            yield np.packbits(keys <= largest, axis=1)
 
 
 def numeric_scores(

@@ -67,16 +67,26 @@ def six_weeks(shares: Callable[[float], Sequence[float]], *, seed: int, days: fl
     return list(outcomes)
 
 
+def alarmed_weeks(shares: Callable[[float], Sequence[float]]) -> list[int]:
+    """In how many of three runs each of the six weeks had an alarm."""
+    runs = [six_weeks(shares, seed=seed) for seed in range(3)]
+    return [sum(any(one.alarm for one in of_week(run, week)) for run in runs) for week in range(6)]
+
+
+# A usual weekend is an alarm in 2 % of weeks (4 of 168, seeds 100 to 111 and docs/monitoring.md). At 5 %, more of them
+# than these tests allow would come once in 400 times; where no rhythm is learned, all of them are alarms.
+
+
 def test_weekends_are_no_alarm_from_the_third_one() -> None:
-    outcomes = six_weeks(weekends, seed=0)
-    assert all(any(one.alarm for one in of_week(outcomes, week)) for week in (0, 1))
-    assert not any(one.alarm for week in (2, 3, 4, 5) for one in of_week(outcomes, week))
+    weeks = alarmed_weeks(weekends)
+    assert weeks[:2] == [3, 3]
+    assert sum(weeks[2:]) <= 3, "of 12 weeks"
 
 
 def test_a_change_on_top_of_the_rhythm_is_found() -> None:
-    outcomes = six_weeks(changed_weekends, seed=6)
-    assert not any(one.alarm for week in (2, 3) for one in of_week(outcomes, week))
-    assert all(any(one.alarm for one in of_week(outcomes, week)) for week in (4, 5))
+    weeks = alarmed_weeks(changed_weekends)
+    assert sum(weeks[2:4]) <= 2, "of 6 weeks"
+    assert sum(weeks[4:]) >= 5, "of 6 weeks"
 
 
 def test_a_slow_drift_is_not_learned() -> None:

@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 VENV   ?= .venv
-# Test processes at once. Each keeps to whole files, so what a file's tests share is made once; and to one thread for
+# Test processes at once. Each gets whole files, so what a file's tests share is made once; and one thread for
 # torch: the tests' networks are so small that more threads wait for one another.
 TESTERS ?= 2
 BIN    := $(VENV)/bin
+PYTEST  = OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup --no-loadscope-reorder --durations=25
 # Two environments in one folder: what a user runs, and with the tools of development on top (`make test`, `make lint`).
 USER   := $(VENV)/.ready-user
 READY  := $(VENV)/.ready
@@ -20,7 +21,7 @@ export TOKENIZERS_PARALLELISM  ?= true
 export BENTOML_HOME            ?= $(CURDIR)/var/bentoml
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo browser test test-fast lint format train serve monitor load drill benchmark benchmark-training notebooks image image-test ui lock clean
+.PHONY: help install demo browser test test-fast test-integration test-journey lint format train serve monitor load drill benchmark benchmark-training notebooks image image-test ui lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -51,11 +52,17 @@ demo: $(ANY) ## the whole circle once: train, register, serve, watch
 browser: $(READY) ## a browser for the tests of the pages, where there is none
 	$(BIN)/python -m tests.support.browser
 
-test: browser ## every test
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --no-loadscope-reorder --durations=25
+test: browser ## every test: the three tiers in one session
+	$(PYTEST)
 
-test-fast: $(READY) ## the tests that neither train a network nor start a server
+test-fast: $(READY) ## the unit tests: none trains a network or starts a server
 	$(BIN)/python -m pytest -m "not slow and not journey"
+
+test-integration: browser ## the tests that train a small network, start a server or a browser
+	$(PYTEST) -m "slow and not journey"
+
+test-journey: browser ## the tests of whole paths across folders
+	$(PYTEST) -m journey
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ def hourly(measure: Measure, days: float) -> list[Outcome]:
     return list(checked(measure, first=DAY, last=days * DAY, every=HOUR, width=DAY, settings=SETTINGS))
 
 
-def test_half_a_year_of_hourly_checks_has_at_most_one_false_episode() -> None:
+def test_half_a_year_of_hourly_checks_alarms_at_most_once() -> None:
     rng = np.random.default_rng(1)
     outcomes = [hourly(normal(HALF_YEAR, rng), HALF_YEAR) for _ in range(6)]
     breaches = [episodes([outcome.breach for outcome in run]) for run in outcomes]

@@ -14,6 +14,7 @@ import pytest
 from classifier import Classifier, Description, PredictionFailed
 from classifier.runtime import Encoded, Model, RuntimeOptions
 from classifier.runtimes.onnx import NetworkModel
+from tests import golden_messages as messages
 from tests.support.bundles import TOPICS, bbc_part
 from tests.support.networks import MAX_LENGTH
 
@@ -138,7 +139,7 @@ def test_parallel_batches_get_the_answers_of_one_thread(any_model: Classifier) -
 
 
 def test_ids_beyond_the_vocabulary_fail_as_our_error(network: Classifier) -> None:
-    with pytest.raises(PredictionFailed, match="ONNX Runtime failed on 1 texts of up to 3 tokens"):
+    with pytest.raises(PredictionFailed, match=messages.RUNTIME_FAILED):
         network.infer([Encoded("", (101, 10_000_000, 102), 3, False)])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from classifier import BundleDamaged, BundleIncomplete, Classifier
 from classifier.reference import COLUMNS, read_reference, reference_frame, write_reference
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 
 
@@ -31,11 +32,11 @@ def test_a_frame_survives_the_file(tfidf: Classifier, tmp_path: Path) -> None:
 
 
 def test_refusals_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(BundleIncomplete, match=r"reference\.parquet is missing"):
+    with pytest.raises(BundleIncomplete, match=messages.REFERENCE_MISSING):
         read_reference(tmp_path)
     (tmp_path / "reference.parquet").write_bytes(b"no parquet")
-    with pytest.raises(BundleDamaged, match=r"reference\.parquet cannot be read"):
+    with pytest.raises(BundleDamaged, match=messages.REFERENCE_UNREADABLE):
         read_reference(tmp_path)
     pd.DataFrame({"text": ["a"]}).to_parquet(tmp_path / "reference.parquet")
-    with pytest.raises(BundleDamaged, match=r"reference\.parquet lacks the column 'label'"):
+    with pytest.raises(BundleDamaged, match=messages.REFERENCE_WITHOUT_COLUMN):
         read_reference(tmp_path)

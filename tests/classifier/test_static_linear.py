@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from classifier import BundleDamaged, BundleError, BundleIncomplete, Classifier
 from classifier.runtime import Encoded
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, StaticLinearModel, TermBlock, Terms
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 from tests.support.network_cascades import fitted_on_bbc, sealed_linear_bundle
 
@@ -78,7 +79,7 @@ def test_static_vectors_change_the_answer_and_count_tokens(
 
 def test_a_token_beyond_the_vectors_is_an_error(tmp_path: Path, network: Classifier) -> None:
     found = sealed_linear_bundle(tmp_path / "bundle", tokenizer=network.folder / "tokenizer.json")
-    with pytest.raises(Exception, match="beyond the"):
+    with pytest.raises(Exception, match=messages.TOKEN_BEYOND_TABLE):
         found.infer([Encoded("x", (10_000_000,), 1, False)])
 
 

@@ -10,6 +10,8 @@ import mlflow
 import pytest
 from sqlalchemy import make_url
 
+from tests import golden_messages as messages
+
 SCRIPT = Path(__file__).parents[2] / "deploy" / "mlflow_server.py"
 GIVEN = {
     "POSTGRES_HOST": "postgres",
@@ -74,7 +76,7 @@ def test_what_is_missing_is_named(script: ModuleType, name: str, tmp_path: Path)
 
 
 def test_a_password_that_mlflow_refuses_is_told_at_once(script: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="12 characters"):
+    with pytest.raises(SystemExit, match=messages.PASSWORD_TOO_SHORT):
         script.server_environment(GIVEN | {"MLFLOW_AUTH_ADMIN_PASSWORD": "short"}, tmp_path)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from stores.errors import PredictionStoreError
 from stores.predictions import PredictionStore
 from stores.settings import PredictionSettings
+from tests import golden_messages as messages
 from tests.stores.conftest import postgres as postgres
 from tests.support.postgres import new_database
 from tests.support.predictions import prediction
@@ -130,6 +131,6 @@ def test_every_database_is_reached_with_the_password_as_it_is(
 def test_a_wrong_password_is_refused_and_not_shown(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREDICTIONS_URL", database.render_as_string(hide_password=False))
     monkeypatch.setenv("PREDICTIONS_PASSWORD", "wr@ng/hunter2")
-    with pytest.raises(PredictionStoreError, match="password authentication failed") as refused:
+    with pytest.raises(PredictionStoreError, match=messages.POSTGRES_PASSWORD_WRONG) as refused:
         PredictionStore.open(PredictionSettings().url)
     assert "hunter2" not in str(refused.value)

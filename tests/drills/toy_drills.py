@@ -1,4 +1,4 @@
-"""Small drills for the tests of what runs them; named by module, because each runs in a process of its own."""
+"""Small drills for the tests of what runs them; named by module, because each runs in a separate process."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from monitoring.verdict import OtherSource, Verdict
 from stores.predictions import PredictionStore
 from stores.registry import ModelRegistry
 from stores.settings import SigningSettings
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part, registered, sealed_tfidf_bundle
 from tests.support.engines import tracking_in
 from tests.support.postgres import new_database, postgres_server
@@ -121,6 +122,6 @@ def test_load_and_page_change_no_verdict_and_no_training_texts(
     )
     assert batch.predictions == 120
     assert {rows[item.prediction_id].source for item in chosen} == {"api"}
-    with pytest.raises(MonitoringError, match="answered nothing"):
+    with pytest.raises(MonitoringError, match=messages.NO_ANSWER_OF_MODEL):
         draw(store, champion, began, time.time(), size=5, rng=np.random.default_rng(1), sources=["nightly"])
     store.close()

@@ -1,4 +1,4 @@
-"""The load test against a real service; always in a process of its own, because Locust patches the standard library."""
+"""The load test against a real service; always in a separate process, because Locust patches the standard library."""
 
 from __future__ import annotations
 

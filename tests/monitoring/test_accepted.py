@@ -65,9 +65,7 @@ def statuses(verdict: Verdict) -> dict[str, str]:
     return {signal.name: signal.status for signal in verdict.drift.signals}
 
 
-def test_accepted_texts_are_compared_with_until_they_are_revoked(
-    house: House, champion: MonitoredModel
-) -> None:
+def test_accepted_texts_are_a_reference_until_revoked(house: House, champion: MonitoredModel) -> None:
     accepted, now = sport_and_others(120)
     joining = len(set(accepted) - set(champion.reference["text"]))
     house.answer(accepted, at=BEFORE[0] + 60)
@@ -208,9 +206,7 @@ def test_a_version_has_a_bounded_number_of_windows(house: House) -> None:
         accept(house, *BEFORE)
 
 
-def test_an_accepted_window_of_another_version_is_not_compared_with(
-    house: House, champion: MonitoredModel
-) -> None:
+def test_an_accepted_window_of_another_version_is_left_out(house: House, champion: MonitoredModel) -> None:
     house.answer(normal(60)[0], at=BEFORE[0] + 60)
     AcceptedWindows(house.store).add(AcceptedWindow(house.champion.name, "6", *BEFORE, False, 60, "ana"))
     compared = compared_reference(house.store, champion, *WINDOW, MonitoringSettings(var_dir=house.var))

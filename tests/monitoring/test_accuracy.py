@@ -104,7 +104,7 @@ def outcomes_of(frame: pd.DataFrame) -> list[Outcome]:
 
 
 @pytest.mark.parametrize(("right", "status"), [(0.675, "ok"), (0.45, "breach")])
-def test_floors_follow_from_what_the_version_reached_at_registration(right: float, status: str) -> None:
+def test_floors_follow_from_the_figures_at_registration(right: float, status: str) -> None:
     reference = hard_reference(0.675)
     found = judge_accuracy(
         outcomes_of(hard_reference(right)),
@@ -126,7 +126,7 @@ def test_floors_follow_from_what_the_version_reached_at_registration(right: floa
     assert ("floor that follows from" in found.words) is (status == "breach")
 
 
-def test_a_floor_that_is_set_holds_and_few_held_out_texts_make_a_derived_one_low() -> None:
+def test_a_set_floor_holds_and_few_texts_lower_a_derived_one() -> None:
     few, rng = REFERENCE[90:110].reset_index(drop=True), np.random.default_rng(1)
     accuracy, macro = accuracy_floors(few, MonitoringSettings(), rng)
     assert accuracy.reached.value - accuracy.value > 0.2

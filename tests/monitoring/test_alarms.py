@@ -86,7 +86,7 @@ def test_rows_of_older_releases_count_by_their_status() -> None:
     assert alarm(drift("if_repeated"), check(9 * DAY, status="ok")) == "none"
 
 
-def test_an_alarm_lasts_until_the_signal_is_clearly_below_its_threshold() -> None:
+def test_an_alarm_lasts_until_the_signal_is_clearly_below() -> None:
     raised = check(10 * DAY - HOUR, evidence="at_once", alarm="at_once")
     assert alarm(drift("none", value=0.19), raised) == "lasts"
     assert alarm(drift("none", value=0.15), raised) == "none"

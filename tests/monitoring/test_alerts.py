@@ -116,7 +116,7 @@ def test_a_channel_hears_of_changes_only(
     assert alert_occasion(told, status, reasons, now=HOUR, reminder=2 * HOUR) == expected
 
 
-def test_a_breach_is_told_once_with_what_to_do_and_again_when_it_is_over(
+def test_a_breach_is_reported_once_and_when_it_is_over(
     receivers: tuple[Receiver, Receiver], log: CheckLog, tmp_path: Path
 ) -> None:
     first, second = receivers
@@ -147,7 +147,7 @@ def test_a_breach_is_told_once_with_what_to_do_and_again_when_it_is_over(
     assert "What to do" not in first.taken[2]["message"]
 
 
-def test_a_channel_that_fails_is_tried_again_and_the_other_is_not_told_twice(
+def test_only_a_channel_that_failed_is_tried_again(
     receivers: tuple[Receiver, Receiver], log: CheckLog, tmp_path: Path
 ) -> None:
     first, second = receivers

@@ -165,7 +165,7 @@ def test_promtool_accepts_the_rules_and_their_own_tests() -> None:
             assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_silence_is_judged_by_the_interval_of_the_deployment_files() -> None:
+def test_silence_is_judged_by_the_deployed_interval() -> None:
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     (interval,) = [
         rule["expr"]
@@ -196,7 +196,7 @@ def test_rules_and_scrapes_name_the_same_jobs() -> None:
     assert compose["services"]["service"]["expose"] == [str(replicas["port"])]
 
 
-def test_the_dashboards_panels_stand_beside_one_another_and_have_their_source() -> None:
+def test_panels_do_not_overlap_and_name_their_source() -> None:
     board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:

@@ -39,7 +39,7 @@ def test_nothing_but_empty_texts_is_too_little_data(house: House) -> None:
     assert "1 different texts" in verdict.summary
 
 
-def test_a_class_that_the_reference_lacks_is_an_answer_like_any_other(house: House) -> None:
+def test_a_class_that_the_reference_lacks_is_compared(house: House) -> None:
     house.answer(normal(100)[0])
     name, version = house.champion.name, house.champion.version
     house.store.add(
@@ -76,7 +76,7 @@ def test_no_labels_at_all_leave_drift_to_be_judged(house: House) -> None:
     assert verdict.accuracy.expected_accuracy is not None
 
 
-def test_a_champion_of_a_few_minutes_is_not_judged_by_what_its_predecessor_answered(house: House) -> None:
+def test_a_new_champion_is_not_judged_by_its_predecessor(house: House) -> None:
     texts = normal(160)[0]
     house.answer(texts[:150], at=NOW - 1800, version="41")
     house.answer(texts[150:], at=NOW - 60)
@@ -87,7 +87,7 @@ def test_a_champion_of_a_few_minutes_is_not_judged_by_what_its_predecessor_answe
     assert any("150 predictions of other versions" in note for note in verdict.notes)
 
 
-def test_predictions_from_a_clock_that_runs_ahead_are_counted_and_said(house: House) -> None:
+def test_predictions_from_a_clock_that_runs_ahead_are_counted(house: House) -> None:
     texts = normal(120)[0]
     house.answer(texts[:100])
     house.answer(texts[100:], at=time.time() + 5 * HOUR)
@@ -97,7 +97,7 @@ def test_predictions_from_a_clock_that_runs_ahead_are_counted_and_said(house: Ho
     assert any("20 predictions are dated in the future" in note for note in verdict.notes)
 
 
-def test_labels_from_a_clock_that_was_set_back_are_counted_and_their_lag_is_doubted(house: House) -> None:
+def test_labels_from_a_clock_set_back_are_counted_and_doubted(house: House) -> None:
     texts, labels = normal(100)
     ids = house.answer(texts)
     house.store.add_feedback(dict(zip(ids, labels, strict=True)), at=NOW - 10 * HOUR)
@@ -107,7 +107,7 @@ def test_labels_from_a_clock_that_was_set_back_are_counted_and_their_lag_is_doub
     assert any("dated before the predictions" in note for note in verdict.notes)
 
 
-def test_a_channel_claimed_before_the_clock_was_set_back_is_free_again(tmp_path: Path) -> None:
+def test_a_channel_claimed_before_a_clock_set_back_is_free(tmp_path: Path) -> None:
     store = PredictionStore.open(f"sqlite:///{tmp_path / 'predictions.db'}")
     log = CheckLog(store)
     assert log.claim_channel("news", "mail", now=10 * HOUR, lease=60) is not None

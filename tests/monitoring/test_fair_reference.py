@@ -17,7 +17,7 @@ from training.data.live import stored_rows
 from training.data.split import part_of
 
 
-def test_quiet_traffic_is_quiet_beside_the_live_texts_that_the_queue_had_labelled(
+def test_quiet_traffic_is_quiet_beside_queued_live_texts(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAR_DIR", str(house.var))

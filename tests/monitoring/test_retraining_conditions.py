@@ -47,7 +47,7 @@ def counted(*before: Check, count: int = 3) -> tuple[int, int, float]:
     return found.breached, found.looked_at, found.since
 
 
-def test_breached_windows_are_counted_among_the_last_that_do_not_overlap() -> None:
+def test_breaches_are_counted_in_windows_that_do_not_overlap() -> None:
     assert counted() == (1, 1, 100)
     assert counted(check(95, "breach"), check(91, "breach")) == (1, 1, 100), "they overlap: one window"
     assert counted(check(80, "breach"), check(90, "ok")) == (2, 3, 80)
@@ -56,7 +56,7 @@ def test_breached_windows_are_counted_among_the_last_that_do_not_overlap() -> No
     assert counted(check(80, "breach", version="1"), check(90, "breach", version="1")) == (1, 1, 100)
 
 
-def test_a_window_that_was_only_slow_is_no_breach_that_a_training_mends() -> None:
+def test_a_window_that_was_only_slow_does_not_count() -> None:
     slow = replace(check(90, "breach"), latency_only=True, signals={"confidence": {"status": "ok"}})
     assert counted(check(80, "breach"), slow) == (2, 3, 80)
     assert counted(slow) == (1, 2, 100), "the breach begins after it"
@@ -64,12 +64,12 @@ def test_a_window_that_was_only_slow_is_no_breach_that_a_training_mends() -> Non
     assert counted(check(80, "breach"), alone) == (2, 2, 80), "nothing was known of the traffic"
 
 
-def test_the_breach_began_with_its_unbroken_run_however_few_windows_are_looked_at() -> None:
+def test_a_breach_begins_with_its_unbroken_run_of_windows() -> None:
     run = [check(at, "breach") for at in (60, 70, 80, 90)]
     assert counted(check(50, "ok"), *run, count=2) == (2, 2, 60)
 
 
-def test_each_condition_says_how_it_stands_and_which_setting_demands_it() -> None:
+def test_each_condition_states_its_value_and_setting() -> None:
     settings = MonitoringSettings(retrain_cooldown="2h")
     some, many = BreachedWindows(1, 1, 0.0), BreachedWindows(2, 3, 0.0)
     assert not enough_breaches(some, settings).met
@@ -100,15 +100,13 @@ def test_each_condition_says_how_it_stands_and_which_setting_demands_it() -> Non
         ([retrained(9999, None), retrained(4, 0)], False, "the next may begin at 1970-01-01T06:00"),
     ],
 )
-def test_the_cool_down_counts_from_the_beginning_and_a_running_training_blocks(
-    last: list[Check], met: bool, said: str
-) -> None:
+def test_the_cool_down_counts_from_the_beginning(last: list[Check], met: bool, said: str) -> None:
     condition = cooled_down(last, MonitoringSettings(retrain_cooldown="2h"), now=5 * HOUR)
     assert condition.met is met
     assert said in condition.words
 
 
-def test_the_command_adds_the_live_texts_and_what_the_settings_say() -> None:
+def test_the_command_adds_live_texts_and_the_settings() -> None:
     settings = MonitoringSettings(retrain_set="data.live.per_class=40 'description=of a night'")
     model = WatchedModel(name="2024", version="3", alias="champion")
     arguments = command_of(settings, model, traffic_since=1000.5, until=2000.2)
@@ -140,7 +138,7 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, object], said: 
         MonitoringSettings(**settings)  # type: ignore[arg-type]
 
 
-def test_the_reference_is_the_traffic_of_today_where_enough_of_it_was_held_out() -> None:
+def test_the_reference_is_live_traffic_where_enough_is_held_out() -> None:
     frame = pd.DataFrame({"text": [str(n) for n in range(90)], "origin": ["live"] * 50 + ["source"] * 40})
     live, note = live_reference(frame)
     assert len(live) == 50

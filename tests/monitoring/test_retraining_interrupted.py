@@ -60,7 +60,7 @@ def alive(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def test_what_does_not_end_at_sigterm_is_killed_with_all_that_it_started(
+def test_what_ignores_sigterm_is_killed_with_its_children(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Told(list[int]):
@@ -74,14 +74,14 @@ def test_what_does_not_end_at_sigterm_is_killed_with_all_that_it_started(
     wait_for(lambda: not alive(int((tmp_path / "child").read_text())), 10)
 
 
-def test_a_training_that_nobody_ends_tells_its_status_and_writes_to_standard_error(
+def test_a_training_returns_its_status_and_writes_to_stderr(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     assert run_training(["-c", "print('said'); raise SystemExit(3)"], os.environ, []) == 3
     assert capfd.readouterr() == ("", "said\n")
 
 
-def test_signals_are_noted_unless_the_process_was_started_to_ignore_them() -> None:
+def test_signals_are_noted_unless_they_were_ignored_at_start() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with record_termination_signals() as noted:
@@ -101,7 +101,7 @@ def test_signals_are_noted_unless_the_process_was_started_to_ignore_them() -> No
         (["watch", "--every", "1h"], signal.SIGINT, 0, "training/small-*/*"),  # its data are read
     ],
 )
-def test_a_check_that_is_told_to_stop_ends_its_training_and_leaves_the_way_open_for_another(
+def test_a_stopped_check_ends_its_training_and_frees_the_way(
     house: House, tmp_path: Path, command: list[str], number: int, status: int, left_by_then: str
 ) -> None:
     texts, labels = normal(60)

@@ -1,4 +1,4 @@
-"""The HTTP contract of DESIGN.md against the running service: every status, whoever raised it."""
+"""The HTTP contract against the running service: every status, from the application and from the server."""
 
 from __future__ import annotations
 

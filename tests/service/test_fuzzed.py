@@ -1,4 +1,4 @@
-"""Schemathesis reads the description and tries what nobody thought of: the service must keep to what it describes."""
+"""Schemathesis reads the description and sends generated requests: the service must keep to its description."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from service import key_file
 from service.cli import main
 from service.key_file import KeyFileError
+from tests import golden_messages as messages
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 GOOD = {"name": "shop", "sha256": HASH, "scopes": ["classify"]}
@@ -147,7 +148,7 @@ def test_a_wrong_file_is_refused_without_quoting_it(wrong, says):
 
 
 def test_what_is_no_plain_file_of_bounded_size_is_refused(tmp_path):
-    with pytest.raises(KeyFileError, match="No such file"):
+    with pytest.raises(KeyFileError, match=messages.KEY_FILE_MISSING):
         key_file.read(tmp_path / "missing")
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(KeyFileError, match="regular"):

@@ -18,6 +18,7 @@ from service import key_file
 from service.settings import ServiceSettings
 from service.start_checks import StartRefused, check_binding, check_keys, check_workers, is_local, listen
 from stores.predictions import PredictionStore
+from tests import golden_messages as messages
 from tests.support.servers import ROOT, free_port, serving
 
 TEXT = "The striker scored twice in the cup final."
@@ -57,12 +58,15 @@ def test_only_addresses_of_this_machine_need_no_key(tmp_path, address, local):
 def test_what_a_name_means_is_checked():
     with listen("localhost", 0, ServiceSettings()) as bound:
         assert is_local(bound.getsockname()[0])
-    with pytest.raises(StartRefused, match="without keys"):
+    with pytest.raises(StartRefused, match=messages.START_WITHOUT_KEYS):
         listen("0", 0, ServiceSettings())  # 0.0.0.0
 
 
 def test_a_taken_port_is_said_in_one_sentence():
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(StartRefused, match="in use"):
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(StartRefused, match=messages.PORT_IN_USE),
+    ):
         listen("127.0.0.1", taken.getsockname()[1], ServiceSettings())
 
 
@@ -124,7 +128,7 @@ with bentoml.SyncHTTPClient(address, token="wrong") as client:
         said["refused"] = int(error.error_code)
 print(json.dumps(said))
 """
-"""A program of a user of BentoML's clients: in a process of its own, since what they import and leave warns."""
+"""A program of a user of BentoML's clients: in a separate process, since what they import and leave warns."""
 
 
 @pytest.mark.slow

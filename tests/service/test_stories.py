@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 class Load:
-    """Clients that classify without a pause until told to stop, and note every answer."""
+    """Clients that classify without a pause until they are stopped, and note every answer."""
 
     def __init__(self, server: Server, clients: int = 6) -> None:
         self._address = server.address

@@ -18,7 +18,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Address of a database that nobody has opened yet, of each kind in turn."""
+    """Address of a database that has not been opened yet, of each kind in turn."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'predictions.db'}"
         return

@@ -19,6 +19,7 @@ from stores.errors import ChampionChanged, ModelNotRegistered, PromotionBusy
 from stores.lease import LEASE_PREFIX
 from stores.promotion import label_tags, labels_digest
 from stores.registry import ModelRegistry
+from tests import golden_messages as messages
 from tests.support.killed_promotions import BEATEN, DONE, KILLED, settings_in
 from tests.support.registries import with_tables
 
@@ -135,7 +136,7 @@ def test_a_rollback_to_the_same_version_says_so(registry: ModelRegistry) -> None
     registry.client.set_registered_model_alias(
         registry.name, PREVIOUS, "1"
     )  # as older releases could leave it
-    with pytest.raises(ModelNotRegistered, match="both 'champion' and 'previous'"):
+    with pytest.raises(ModelNotRegistered, match=messages.ALIASES_MISSING):
         registry.rollback()
     assert registry.aliases()[CHAMPION] == "1"
 
@@ -194,7 +195,7 @@ def test_a_promotion_whose_lease_ran_out_stops_and_is_repaired(
 
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", slowly)
-        with pytest.raises(PromotionBusy, match="next command completes"):
+        with pytest.raises(PromotionBusy, match=messages.PROMOTION_UNFINISHED):
             changes.promote("2", expected="1", accepted=None)
     assert registry.aliases()[PREVIOUS] == "3"
     assert len(registry.repair()) == 1

@@ -15,6 +15,7 @@ from stores.errors import PredictionStoreError, PredictionStoreReplaced
 from stores.predictions import PredictionStore
 from stores.predictions.connections import Limits
 from stores.settings import PredictionSettings
+from tests import golden_messages as messages
 from tests.support.postgres import new_database
 from tests.support.predictions import prediction
 from tests.support.proxies import silent_proxy
@@ -112,7 +113,10 @@ def test_a_probe_writes(store: PredictionStore) -> None:
 def test_statements_on_postgresql_have_a_limit(postgres: str) -> None:
     with new_database(postgres) as address:
         store = PredictionStore.open(address, QUICK)
-        with pytest.raises(PredictionStoreError, match="statement timeout"), store.reading() as connection:
+        with (
+            pytest.raises(PredictionStoreError, match=messages.STATEMENT_TIMEOUT),
+            store.reading() as connection,
+        ):
             connection.execute(sql("SELECT pg_sleep(60)"))
         store.add([prediction()])
         store.close()

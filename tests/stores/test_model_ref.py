@@ -13,6 +13,7 @@ from stores.errors import BadModelReference, ModelNotRegistered
 from stores.model_ref import ModelRef
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 
@@ -62,7 +63,7 @@ def test_each_form(text: str, expected: dict[str, object]) -> None:
     ],
 )  # fmt: skip
 def test_what_has_none_of_them_is_refused_with_the_list(text: str) -> None:
-    with pytest.raises(BadModelReference, match=r"names no model.*models:/NAME@ALIAS.*folder of a bundle"):
+    with pytest.raises(BadModelReference, match=messages.REFERENCE_TO_NO_MODEL):
         ModelRef.parse(text)
 
 

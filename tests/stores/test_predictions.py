@@ -9,6 +9,7 @@ from sqlalchemy import inspect
 from stores.errors import PredictionStoreError, StoreError
 from stores.predictions import PredictionStore, new_prediction_id
 from stores.predictions.store import storable
+from tests import golden_messages as messages
 from tests.support.predictions import prediction
 
 ALWAYS = (0.0, 1e12)
@@ -159,7 +160,7 @@ def test_a_store_that_cannot_be_reached(address: str, said: str) -> None:
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "predictions.db"
     path.write_bytes(b"this is not SQLite" * 100)
-    with pytest.raises(PredictionStoreError, match="file is not a database"):
+    with pytest.raises(PredictionStoreError, match=messages.NOT_A_DATABASE):
         PredictionStore.open(f"sqlite:///{path}")
 
 

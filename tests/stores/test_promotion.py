@@ -1,4 +1,4 @@
-"""What a promotion changes, told from the tags of two versions."""
+"""What a promotion changes, read from the tags of two versions."""
 
 from __future__ import annotations
 

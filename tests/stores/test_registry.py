@@ -23,6 +23,7 @@ from stores.errors import ModelNotRegistered, RegistryUnavailable
 from stores.promotion import label_tags, labels_digest
 from stores.registry import CHALLENGER, CHAMPION, PREVIOUS, ModelRegistry, tags_of
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import TOPICS, registered, sealed_tfidf_bundle
 from tests.support.servers import free_port
 
@@ -134,16 +135,14 @@ def test_two_registries_in_one_process_do_not_mix(
 
 
 def test_what_is_not_there(registry: ModelRegistry, tmp_path: Path) -> None:
-    with pytest.raises(ModelNotRegistered, match="'news' has no version 99"):
+    with pytest.raises(ModelNotRegistered, match=messages.VERSION_MISSING):
         registry.by_version("99")
-    with pytest.raises(ModelNotRegistered, match="'news' has no version newest"):
+    with pytest.raises(ModelNotRegistered, match=messages.VERSION_NOT_A_NUMBER):
         registry.promote("newest")
     assert registry.aliases() == {CHAMPION: "1"}
-    with pytest.raises(ModelNotRegistered, match="'news' has no 'previous'"):
+    with pytest.raises(ModelNotRegistered, match=messages.ALIAS_MISSING):
         registry.rollback()
-    with pytest.raises(
-        ModelNotRegistered, match=r"'news' has no 'challenger': train one with `python -m training"
-    ):
+    with pytest.raises(ModelNotRegistered, match=messages.CHALLENGER_MISSING):
         registry.by_alias(CHALLENGER)
     empty = ModelRegistry(TrackingSettings(var_dir=tmp_path))
     assert empty.aliases() == {}
@@ -232,7 +231,7 @@ def test_a_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     address = "http://me:hunter2@127.0.0.1:9"
     registry = ModelRegistry(TrackingSettings(var_dir=tmp_path, mlflow_tracking_uri=address))
-    with pytest.raises(RegistryUnavailable, match=r"MLflow at http://127\.0\.0\.1:9 failed") as failure:
+    with pytest.raises(RegistryUnavailable, match=messages.MLFLOW_UNAVAILABLE) as failure:
         registry.by_alias()
     assert "hunter2" not in "".join(traceback.format_exception(failure.value))
     assert registry.cache.last_loaded() is None
@@ -326,7 +325,7 @@ def test_a_failure_inside_a_run_marks_it_failed(registry: ModelRegistry) -> None
 
 
 def python(code: str, *, cwd: Path = ROOT, **environment: str) -> subprocess.Popen[str]:
-    """A process of its own that runs `code`."""
+    """A separate process that runs `code`."""
     return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=cwd,

@@ -15,6 +15,7 @@ import pytest
 from stores.errors import SpoolFull, SpoolUnavailable
 from stores.predictions import Prediction, PredictionStore
 from stores.predictions.spool import Spool
+from tests import golden_messages as messages
 from tests.support.predictions import prediction
 
 LARGE = 64 * 1024 * 1024
@@ -156,7 +157,7 @@ def test_a_disk_that_refuses_leaves_no_part_of_an_append(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        with pytest.raises(SpoolUnavailable, match="No space left"):
+        with pytest.raises(SpoolUnavailable, match=messages.DISK_FULL):
             spool.append([prediction("second")])
     spool.append([prediction("third")])
     assert [row.text for row in spool.head(10)] == ["first", "third"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from classifier.runtimes.sklearn import save_skops
 from stores.promotion import label_tags
 from stores.registry import ModelRegistry, RegisteredModel
 from stores.signatures import sign_version
+from tests.support.once import made_once
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 
@@ -54,8 +56,15 @@ def sealed_tfidf_bundle(
 
     `renamed` gives topics other names.
     """
-    folder.mkdir(parents=True)
-    names = renamed or {}
+    names = dict(renamed or {})
+    made = made_once(
+        "tfidf", lambda new: _seal_tfidf(new, signing_key, strength, names), signing_key, strength, names
+    )
+    return Classifier.load(shutil.copytree(made, folder))
+
+
+def _seal_tfidf(folder: Path, signing_key: str | None, strength: float, names: Mapping[str, str]) -> None:
+    folder.mkdir()
     texts, topics = bbc_part(0)
     labels = [names.get(topic, topic) for topic in topics]
     pipeline = make_pipeline(
@@ -73,7 +82,7 @@ def sealed_tfidf_bundle(
     unsealed = Classifier.load(folder, verify=False)
     frame = reference_frame(held_out, true_labels, unsealed.classify(held_out), unsealed.labels)
     write_reference(folder, frame)
-    return seal_bundle(
+    seal_bundle(
         folder, description, golden_texts=held_out[:5], data={"source": "bbc-news"}, signing_key=signing_key
     )
 
@@ -86,7 +95,7 @@ def registered(
     tags: Mapping[str, str] = MappingProxyType({"test_macro_f1": "0.9500"}),
     keys: SigningKeys | None = None,
 ) -> RegisteredModel:
-    """Log, register and sign the bundle in `folder`, as training does; promoted unless told otherwise."""
+    """Log, register and sign the bundle in `folder`, as training does; promoted unless `promote` is false."""
     with registry.run("tests", "tfidf_logreg"):
         known = {**label_tags(Description.read(folder).labels), **tags}
         version = registry.register(registry.log_bundle(folder), tags=known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from classifier.runtimes.cascade import CascadeDescription, RelaxedThresholds, S
 from classifier.runtimes.sklearn import save_skops
 from classifier.runtimes.static_linear import LINEAR_FILE, LinearModel, TermBlock, Terms
 from tests.support.bundles import TOPICS, bbc_part
+from tests.support.once import made_once
 
 _NEVER = -10.0
 """Logit of a label that the linear stage never saw."""
@@ -44,6 +46,20 @@ def sealed_cascade(
         unseen: topic of which neither the linear stage nor the reference has any text.
         sureness: factor of the linear stage's logits.
     """
+    made = made_once(
+        "cascade",
+        lambda new: _seal_cascade(new, threshold, relaxed, unseen, sureness),
+        threshold,
+        relaxed,
+        unseen,
+        sureness,
+    )
+    return Classifier.load(shutil.copytree(made, folder))
+
+
+def _seal_cascade(
+    folder: Path, threshold: float, relaxed: float | None, unseen: str | None, sureness: float
+) -> None:
     first = folder / "stages" / FIRST
     first.mkdir(parents=True)
     texts, topics = bbc_part(0)
@@ -86,7 +102,7 @@ def sealed_cascade(
         all_stages=unsealed.predict(held_out, all_stages=True),
     )
     write_reference(folder, frame)
-    return seal_bundle(folder, description, golden_texts=held_out[:5], data={"source": "bbc-news"})
+    seal_bundle(folder, description, golden_texts=held_out[:5], data={"source": "bbc-news"})
 
 
 def _linear(pipeline: Pipeline, sureness: float) -> LinearModel:

@@ -57,7 +57,7 @@ class Trained(Classifier):
 
 
 def tracking_in(var_dir: Path) -> TrackingSettings:
-    """A registry of its own, also when MLflow left another one's address in the environment of this process."""
+    """A separate registry, also when MLflow left another one's address in the environment of this process."""
     with_tables(var_dir)
     return TrackingSettings(var_dir=var_dir, mlflow_tracking_uri=f"sqlite:///{var_dir / 'mlflow.db'}")
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 
 class Proxy:
-    """Forwards connections to a Unix socket or a TCP address until it is told to be silent."""
+    """Forwards connections to a Unix socket or a TCP address until it is made silent."""
 
     def __init__(self, target: str | tuple[str, int]) -> None:
         self._target = target

@@ -94,7 +94,7 @@ class RawConnection:
 
 
 def ask(server: Server, request: bytes, *, head: bool = False) -> RawAnswer:
-    """The answer to `request` on a connection of its own."""
+    """The answer to `request` on a new connection."""
     with RawConnection(server) as connection:
         connection.send(request)
         return connection.answer(head=head)

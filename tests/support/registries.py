@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
-import tempfile
-from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -13,6 +10,7 @@ from filelock import FileLock
 from stores.mlflow_client import lock_of
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests.support.once import made_once
 
 DATABASE = "mlflow.db"
 
@@ -30,10 +28,10 @@ def _address(var: Path) -> str:
     return f"sqlite:///{var / DATABASE}"
 
 
-@lru_cache(maxsize=1)
 def _made_once() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="registry-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return made_once("empty-registry", _make_tables) / DATABASE
+
+
+def _make_tables(folder: Path) -> None:
     settings = TrackingSettings(var_dir=folder, mlflow_tracking_uri=_address(folder))
     assert ModelRegistry(settings).aliases() == {}
-    return folder / DATABASE

@@ -25,7 +25,7 @@ class Server:
 
     address: str
     process: subprocess.Popen[bytes]
-    """The service; with `supervised`, BentoML's supervisor, whose worker is a child with a process group of its own."""
+    """The service; with `supervised`, BentoML's supervisor, whose worker is a child with its own process group."""
     log: Path
 
     def client(self, **options: object) -> httpx.Client:
@@ -43,7 +43,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """A port of the loopback interface without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -79,7 +79,7 @@ def test_restarts_are_logged_with_all_their_fields(tmp_path: Path) -> None:
 
 
 def test_the_error_that_ends_a_command_is_logged(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no such"), log_to_file(TrainingSettings(var_dir=tmp_path)) as path:
+    with pytest.raises(ValueError, match="thing"), log_to_file(TrainingSettings(var_dir=tmp_path)) as path:
         raise ValueError("no such thing")
     line = json.loads(path.read_text(encoding="utf-8"))
     assert (line["event"], line["error"], line["message"]) == ("failed", "ValueError", "no such thing")

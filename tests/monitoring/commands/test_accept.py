@@ -27,7 +27,7 @@ def accept(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["accept", *arguments])
 
 
-def test_the_window_of_the_last_check_is_accepted_listed_and_revoked(at_home: House) -> None:
+def test_the_last_window_is_accepted_listed_and_revoked(at_home: House) -> None:
     assert accept("--list").output == "no window is accepted\n"
     refused = accept()
     assert refused.exit_code == 2
@@ -48,7 +48,7 @@ def test_the_window_of_the_last_check_is_accepted_listed_and_revoked(at_home: Ho
     assert "no accepted window" in again.output
 
 
-def test_a_window_may_be_named_and_stand_for_its_time_of_the_week(at_home: House) -> None:
+def test_a_window_may_be_named_and_kept_for_its_time_of_week(at_home: House) -> None:
     at_home.answer(normal(60)[0], at=NOW - 86400)
     named = ("--since", str(NOW - 86400 - 60), "--until", str(NOW - 86400 + 60))
     assert accept(*named, "--weekly", "--by", "ana").exit_code == 0

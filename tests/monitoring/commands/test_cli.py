@@ -48,7 +48,7 @@ def test_quiet_traffic_exits_0_and_prints_valid_json(at_home: House) -> None:
     assert json.loads(out)["status"] == "ok"
 
 
-def test_a_breach_exits_1_writes_to_the_output_and_alerts_where_asked(at_home: House, tmp_path: Path) -> None:
+def test_a_breach_exits_1_writes_its_output_and_alerts(at_home: House, tmp_path: Path) -> None:
     at_home.answer(mistyped(normal(80)[0]))
     status, out, _ = run(
         ["check", "--window", "2h", "--output", str(tmp_path / "out"), "--on-breach", "alert"]
@@ -69,7 +69,7 @@ def test_a_breach_exits_1_writes_to_the_output_and_alerts_where_asked(at_home: H
     assert signals.keys() == {signal.name for signal in verdict.drift.signals}
 
 
-def test_the_output_fits_80_columns_and_begins_with_verdict_and_advice(
+def test_the_output_fits_80_columns_and_begins_with_the_verdict(
     at_home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -98,7 +98,7 @@ def test_too_little_data_exits_0_and_says_so(at_home: House) -> None:
     assert "Too little data" in out
 
 
-def test_a_breach_does_not_retrain_before_its_conditions_are_met_and_says_which_are_missing(
+def test_a_breach_names_the_missing_conditions_of_retraining(
     at_home: House,
 ) -> None:
     texts, labels = normal(80)
@@ -120,7 +120,7 @@ def test_a_breach_does_not_retrain_before_its_conditions_are_met_and_says_which_
         ({"MONITORING_EXPERIMENT": "quickstart", "RETRAIN_SET": "data.source=gone.csv"}, "gone.csv"),
     ],
 )
-def test_a_retraining_that_cannot_begin_is_told_and_spends_no_cool_down(
+def test_a_retraining_that_cannot_begin_spends_no_cool_down(
     at_home: House, monkeypatch: pytest.MonkeyPatch, experiment: dict[str, str], said: str
 ) -> None:
     texts, labels = normal(80)
@@ -135,9 +135,7 @@ def test_a_retraining_that_cannot_begin_is_told_and_spends_no_cool_down(
     assert CheckLog(at_home.store).retrainings("news") == []
 
 
-def test_retraining_is_the_training_command_and_its_failure_is_told_and_kept(
-    at_home: House, tmp_path: Path
-) -> None:
+def test_a_failure_of_the_training_command_is_recorded(at_home: House, tmp_path: Path) -> None:
     # Its data pass their checks, so it begins; no word is in that many texts, so the only candidate fails.
     (tmp_path / "failing.yaml").write_text(
         "candidates: {logreg: {kind: tfidf_logreg, min_df: 100000}}\n"
@@ -218,7 +216,7 @@ def test_the_published_schema_is_the_verdicts(at_home: House) -> None:
 
 
 @pytest.mark.parametrize("command", ["label", "prune", "erase"])
-def test_giving_labels_and_tidying_up_wait_for_nothing_that_judging_imports(command: str) -> None:
+def test_label_and_prune_import_nothing_of_the_check(command: str) -> None:
     ask = (
         "import sys; from monitoring.cli import main; main([sys.argv[1], '--help'], standalone_mode=False); "
         "print({'mlflow', 'evidently', 'sklearn', 'scipy', 'matplotlib'} & set(sys.modules))"

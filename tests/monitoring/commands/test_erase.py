@@ -55,9 +55,7 @@ def test_erasing_reaches_reports_and_mlflow(house: House, command: CliRunner) ->
     assert not any(text[:50] in done.output for text in texts)
 
 
-def test_an_erased_text_of_the_reference_is_left_out_and_its_bundle_named(
-    house: House, command: CliRunner
-) -> None:
+def test_an_erased_text_of_the_reference_is_left_out(house: House, command: CliRunner) -> None:
     champion = find_champion(house.registry, house.tracking, SigningSettings())
     secret = str(champion.reference["text"][3])
     text = normal(60)[0]

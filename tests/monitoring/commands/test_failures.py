@@ -80,7 +80,7 @@ def test_what_cannot_run_exits_2_with_one_line(
     assert said in failed(run(*arguments))
 
 
-def test_a_fault_of_the_program_exits_2_and_its_traceback_is_kept(
+def test_a_program_fault_exits_2_and_keeps_its_traceback(
     at_home: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_home.answer(mistyped(normal(60)[0]))
@@ -194,7 +194,7 @@ def test_a_watch_survives_every_failure_and_says_so(monkeypatch: pytest.MonkeyPa
     assert "errors.log" in reasons[-1]
 
 
-def test_a_failed_check_is_told_in_the_textfile_until_one_succeeds(
+def test_a_failed_check_is_in_the_textfile_until_one_succeeds(
     at_home: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     out, registry = tmp_path / "out", os.environ["MLFLOW_TRACKING_URI"]

@@ -47,7 +47,7 @@ def history(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["history", "--since", "1970-01-01", *arguments], env={"COLUMNS": "120"})
 
 
-def test_the_table_tells_windows_verdicts_versions_and_retrainings(log: CheckLog) -> None:
+def test_the_table_has_windows_verdicts_and_retrainings(log: CheckLog) -> None:
     add(log, 10, accuracy=0.912, labelled=40)
     failed = add(log, 11, status="breach", size=0.5)
     add(log, 12, model_version="2")

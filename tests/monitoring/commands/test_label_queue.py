@@ -93,9 +93,7 @@ def test_texts_that_repeat_share_their_label(at_home: House, tmp_path: Path) -> 
     assert [at_home.store.get(id_).true_label for id_ in ids] == ["business"] * 4  # type: ignore[union-attr]
 
 
-def test_as_many_texts_are_exported_as_were_asked_for_or_it_is_said_why_not(
-    at_home: House, tmp_path: Path
-) -> None:
+def test_the_requested_number_of_texts_is_exported_or_refused(at_home: House, tmp_path: Path) -> None:
     texts = normal(40)[0]
     ids = at_home.answer([*texts, *texts[:5] * 30])
     at_home.store.add_feedback(dict.fromkeys(ids[20:30], "tech"))

@@ -63,7 +63,7 @@ def test_no_setting_is_nothing_to_do(at_home: House) -> None:
     assert "RETENTION_TEXT is 'shred'" in prune(RETENTION_TEXT="shred").stderr
 
 
-def test_a_check_counts_redacted_answers_and_compares_the_other_texts(at_home: House) -> None:
+def test_a_check_counts_redacted_answers_and_compares_others(at_home: House) -> None:
     texts, labels = normal(200)
     at_home.answer(texts[:100], at=NOW - 1800, labels=labels[:100])
     at_home.answer(texts[100:], at=NOW - 60)

@@ -92,7 +92,7 @@ def test_days_that_are_alike_hardly_ever_alarm_and_slow_ones_do() -> None:
     assert slow >= 9
 
 
-def test_a_ratio_of_next_to_nothing_needs_a_rise_that_somebody_notices() -> None:
+def test_a_ratio_of_small_latencies_needs_a_noticeable_rise() -> None:
     quick = Latencies.of([[(0.0, 0.002)], [(0.0, 0.002)]], DAY)
     assert latency_floor(quick, ratio=1.5, rise=0.01) == pytest.approx(6)
     slow = Latencies.of([[(0.0, 0.2)], [(0.0, 0.2)]], DAY)
@@ -120,7 +120,7 @@ def test_the_same_time_of_day_is_compared_and_nothing_else(house: House) -> None
     assert sorted(set(long.back.tolist())) == [0, 1, 2], "windows of two days and a half, three days apart"
 
 
-def test_a_slow_service_alone_alarms_says_what_to_do_and_does_not_retrain(
+def test_a_slow_service_alarms_with_advice_and_no_retraining(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAR_DIR", str(house.var))
@@ -174,7 +174,7 @@ def test_a_service_as_quick_as_ever_or_quicker_is_no_alarm(house: House) -> None
         (lambda _: None, "of 0 answers of the window and of 0 of the same version"),
     ],
 )
-def test_times_of_one_side_or_of_none_are_too_little_for_this_signal_alone(
+def test_missing_times_leave_out_this_signal_alone(
     house: House, took: Callable[[int], float | None], said: str
 ) -> None:
     house.answer(normal(60)[0])

@@ -42,7 +42,7 @@ def test_scores_with_ties_are_right_too() -> None:
     assert score.value == pytest.approx(wasserstein_distance(reference, window) / reference.std())
 
 
-def test_signals_that_are_scored_together_get_what_each_gets_alone() -> None:
+def test_signals_scored_together_equal_each_scored_alone() -> None:
     source = np.random.default_rng(3)
     sides = {
         "skewed": (source.lognormal(size=90), source.lognormal(0.3, size=50)),
@@ -106,7 +106,7 @@ def test_a_large_shift_is_rarer_than_any_permutation() -> None:
 
 
 @pytest.mark.parametrize("level", [1e-3, 1e-4])
-def test_the_fitted_tail_is_no_more_certain_than_many_permutations(level: float) -> None:
+def test_the_fitted_tail_is_no_surer_than_many_permutations(level: float) -> None:
     source = np.random.default_rng(11)
     old, new = source.lognormal(size=200), source.lognormal(size=100)
     few = [

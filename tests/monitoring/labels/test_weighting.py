@@ -87,7 +87,7 @@ def test_each_is_drawn_as_often_as_its_probability_says(
     assert np.abs(share - probability).max() < 5 * np.sqrt(0.25 / draws)
 
 
-def test_labels_of_difficult_texts_mislead_and_the_corrected_ones_do_not(
+def test_labels_of_difficult_texts_are_corrected_by_weights(
     traffic: tuple[list[LabelledPrediction], list[str]],
 ) -> None:
     rows, truth = traffic

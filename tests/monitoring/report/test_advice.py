@@ -38,7 +38,7 @@ def test_the_headline_says_which_of_the_two_is_in_breach() -> None:
     assert headline(verdict(status="insufficient_data")) == "Too little data to judge"
 
 
-def test_a_slow_service_is_told_and_no_training_is_advised_for_it() -> None:
+def test_no_training_is_advised_for_a_slow_service() -> None:
     slow = verdict("service_latency")
     assert headline(slow) == "The service has become slower"
     (step,) = advice_for(slow)
@@ -85,7 +85,7 @@ def fallen(value: float, low: float, high: float, *moved: str) -> Verdict:
     return found.model_copy(update={"accuracy": accuracy, "thresholds": {"max_accuracy_fall": 0.05}})
 
 
-def test_a_fall_within_the_threshold_is_in_the_headline_and_asks_for_labels_where_it_may_be_larger() -> None:
+def test_a_small_fall_is_in_the_headline_and_asks_for_labels() -> None:
     unsure = fallen(0.101, 0.031, 0.17)
     assert headline(unsure) == "Accuracy has fallen, within its thresholds"
     (step,) = advice_for(unsure)
@@ -99,7 +99,7 @@ def test_a_fall_within_the_threshold_is_in_the_headline_and_asks_for_labels_wher
     assert headline(fallen(0.02, -0.01, 0.05)) == "Within thresholds"
 
 
-def test_without_drift_there_is_nothing_to_look_for_and_without_a_breach_nothing_to_do() -> None:
+def test_without_drift_or_breach_nothing_is_advised() -> None:
     assert "where the texts come from" not in " ".join(advice_for(verdict(accuracy="breach")))
     assert advice_for(verdict()) == []
     assert "--window" in advice_for(verdict(status="insufficient_data"))[0]

@@ -33,7 +33,7 @@ def mixed(sport: int, others: int, seed: int) -> list[str]:
     return rng.sample(of[True], sport) + rng.sample(of[False], others)
 
 
-def test_a_topic_that_grew_is_named_by_its_words_with_both_shares() -> None:
+def test_a_topic_that_grew_is_named_with_both_shares() -> None:
     moved = changed_topics(mixed(20, 180, 1), mixed(120, 80, 2))
     assert moved
     grown = [topic for topic in moved if topic.now > topic.before]
@@ -53,7 +53,7 @@ def test_texts_of_which_no_topics_can_be_made_have_none(texts: list[str]) -> Non
     assert changed_topics(texts, texts) == []
 
 
-def test_words_are_named_that_are_more_of_what_is_written_and_not_those_that_shorter_texts_lack() -> None:
+def test_words_are_named_by_their_share_whatever_the_length() -> None:
     before, now = mixed(100, 100, 5), mixed(100, 100, 6)
     more, less = changed_words(before, [f"{text} oracle oracle" for text in now])
     assert [item.word for item in more] == ["oracle"]
@@ -86,7 +86,7 @@ def test_the_classes_that_a_change_touches_come_first() -> None:
     assert found[2].sure_now == pytest.approx(0.6, abs=0.02)
 
 
-def test_a_class_that_is_new_or_gone_is_touched_and_has_no_confidence_there() -> None:
+def test_a_new_or_absent_class_is_affected_without_confidence() -> None:
     sides = ["a"] * 60 + ["b"] * 60, ["a"] * 60 + ["c"] * 60
     sure = confidences(120, 0.9, 1), confidences(120, 0.9, 2)
     found = {

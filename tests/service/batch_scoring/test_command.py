@@ -17,6 +17,7 @@ from service.batch_scoring.errors import ModelMissing
 from service.batch_scoring.model import load_model
 from stores.registry import ModelRegistry
 from stores.settings import SigningSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.service.batch_scoring.conftest import ROOT, BatchCommand
 from tests.support.bundles import bbc_part, registered
 from tests.support.registries import with_tables
@@ -112,9 +113,9 @@ def test_the_champion_or_the_pinned_version_scores(
 
     assert version_of("models:/news/2") == "2"
     assert version_of("models:/news@champion") == "1"
-    with pytest.raises(ModelMissing, match="no version 9"):
+    with pytest.raises(ModelMissing, match=messages.MODEL_VERSION_MISSING):
         version_of("models:/news/9")
-    with pytest.raises(ModelMissing, match="names no model"):
+    with pytest.raises(ModelMissing, match=messages.MODEL_ADDRESS_UNKNOWN):
         version_of("models:/news")
 
 

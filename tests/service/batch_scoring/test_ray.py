@@ -21,6 +21,7 @@ from service.batch_scoring.model import ScoringModel, load_model
 from service.batch_scoring.ray import ray_engine
 from service.batch_scoring.tables import ReadOptions, Table
 from stores.settings import SigningSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.service.batch_scoring.conftest import BatchCommand
 from tests.service.batch_scoring.test_resume import parts_done, write_input
 from tests.support.clusters import ray_cluster_of_two, ray_cluster_of_two_nodes
@@ -68,7 +69,7 @@ def _line(process: psutil.Process) -> list[str]:
 
 
 class KillsAWorker:
-    """Kills one worker once so many parts are done."""
+    """Kills one worker once this number of parts is done."""
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -103,7 +104,7 @@ def test_repeated_worker_deaths_fail_a_job_that_can_be_resumed(
     job, killer = job_in(tmp_path, "parquet", scored), KillsAWorker(at=5)
     monkeypatch.setattr("service.batch_scoring.ray._TRIES_AGAIN", 0)
 
-    with pytest.raises(WorkersLost, match="the same command continues from there"):
+    with pytest.raises(WorkersLost, match=messages.RAY_WORKERS_LOST):
         run_job(job, model, killer, ray_engine(cluster, workers=1))
     kept = parts_done(job.target)
     resumed: list[int] = []
@@ -122,7 +123,7 @@ def test_a_bundle_that_changes_on_its_way_is_refused(
     model = load_model(TrackingSettings(model_uri=str(tmp_path / "bundle")), SigningSettings())
     (tmp_path / "bundle" / "pipeline.skops").write_bytes(b"another model")
 
-    with pytest.raises(ModelMissing, match=r"a worker refuses the model: .*pipeline\.skops"):
+    with pytest.raises(ModelMissing, match=messages.RAY_MODEL_REFUSED):
         run_job(job_in(tmp_path, "csv", scored), model, engine=ray_engine(cluster, workers=1))
 
 
@@ -130,7 +131,7 @@ def test_a_bundle_that_changes_on_its_way_is_refused(
 def test_more_workers_than_processors_are_refused(
     cluster: str, scored: Path, model: ScoringModel, tmp_path: Path
 ) -> None:
-    with pytest.raises(EngineUnavailable, match="3 workers were asked for, and the cluster has 2 processors"):
+    with pytest.raises(EngineUnavailable, match=messages.RAY_TOO_FEW_PROCESSORS):
         run_job(job_in(tmp_path, "csv", scored), model, engine=ray_engine(cluster, workers=3))
 
 
@@ -192,9 +193,9 @@ def test_a_cluster_that_does_not_answer_is_refused(
     monkeypatch.setattr("stores.cluster._ANSWER_SECONDS", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(EngineUnavailable, match="does not answer as Ray does"):
+        with pytest.raises(EngineUnavailable, match=messages.RAY_NOT_ANSWERING):
             ray_engine(address)
-    with loopback(Quiet) as url, pytest.raises(EngineUnavailable, match="does not answer as Ray does"):
+    with loopback(Quiet) as url, pytest.raises(EngineUnavailable, match=messages.RAY_NOT_ANSWERING):
         ray_engine(url.removeprefix("http://"))
 
 

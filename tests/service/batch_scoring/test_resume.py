@@ -21,6 +21,7 @@ from service.batch_scoring.job import Job, run_job
 from service.batch_scoring.model import ScoringModel, load_model
 from service.batch_scoring.tables import ReadOptions, Table
 from stores.settings import SigningSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.service.batch_scoring.conftest import BatchCommand
 from tests.support.bundles import bbc_part, sealed_tfidf_bundle
 
@@ -153,7 +154,7 @@ def test_a_changed_input_is_not_continued(job: Job, model: ScoringModel) -> None
     text = job.source.read_text(encoding="utf-8")
     job.source.write_text(text.replace("Shares", "Stocks"), encoding="utf-8")
 
-    with pytest.raises(ResumeRefused, match=r"another input.*--restart"):
+    with pytest.raises(ResumeRefused, match=messages.RESUME_OTHER_INPUT):
         run_job(job, model)
     restarted = run_job(Job(job.source, job.target, job.reading, restart=True), model)
 
@@ -166,7 +167,7 @@ def test_another_model_does_not_continue(job: Job, model: ScoringModel, tmp_path
     sealed_tfidf_bundle(tmp_path / "other", strength=1.0)
     other = load_model(TrackingSettings(model_uri=str(tmp_path / "other")), SigningSettings())
 
-    with pytest.raises(ResumeRefused, match=r"another model: name news, .*now name other"):
+    with pytest.raises(ResumeRefused, match=messages.RESUME_OTHER_MODEL):
         run_job(job, other)
     run_job(job, model)
 
@@ -176,7 +177,7 @@ def test_another_model_does_not_continue(job: Job, model: ScoringModel, tmp_path
 def test_other_options_do_not_continue(job: Job, model: ScoringModel) -> None:
     stopped_after(2, job, model)
 
-    with pytest.raises(ResumeRefused, match="another columns"):
+    with pytest.raises(ResumeRefused, match=messages.RESUME_OTHER_COLUMNS):
         run_job(Job(job.source, job.target, job.reading, scores=True), model)
 
 
@@ -184,14 +185,14 @@ def test_a_part_that_is_gone_is_noticed(job: Job, model: ScoringModel) -> None:
     stopped_after(2, job, model)
     (job.target.with_name("out.csv.parts") / "part-000000.csv").unlink()
 
-    with pytest.raises(ResumeRefused, match=r"part-000000.csv is gone"):
+    with pytest.raises(ResumeRefused, match=messages.RESUME_PART_MISSING):
         run_job(job, model)
 
 
 def test_two_runs_do_not_write_one_output(job: Job, model: ScoringModel) -> None:
     with (
         PartsFolder(job.target, {}, restart=False),
-        pytest.raises(OutputRefused, match="another process"),
+        pytest.raises(OutputRefused, match=messages.OUTPUT_IN_USE),
     ):
         run_job(job, model)
 
@@ -208,5 +209,5 @@ def test_an_existing_output_is_replaced_only_when_asked(job: Job, model: Scoring
 
 
 def test_the_input_is_never_the_output(job: Job, model: ScoringModel) -> None:
-    with pytest.raises(OutputRefused, match="is the input"):
+    with pytest.raises(OutputRefused, match=messages.OUTPUT_IS_INPUT):
         run_job(Job(job.source, job.source, overwrite=True), model)

@@ -11,6 +11,7 @@ import pytest
 from service.errors import DeadlinePassed, PredictionBroken, QueueFull, ShuttingDown, WorkerDead
 from service.inference.batcher import Batcher
 from service.inference.jobs import Answer, ComputedBatch, Job
+from tests import golden_messages as messages
 from tests.support.engines import DEADLY, POISON, Trained, served
 
 
@@ -85,7 +86,7 @@ def test_a_full_line_refuses_at_once_and_says_when_to_come_back(classifier):
     desk = Desk(Trained(classifier), capacity=5)
     held = desk.hold()
     waiting = desk.job("a", "b", "c")
-    with pytest.raises(QueueFull, match="3 texts are waiting already and at most 5 may") as refusal:
+    with pytest.raises(QueueFull, match=messages.QUEUE_FULL) as refusal:
         desk.batcher.reserve(3)
     assert refusal.value.retry_after >= 1
     desk.batcher.reserve(2)
@@ -160,7 +161,7 @@ def test_a_dead_thread_is_noticed_and_nobody_hangs(classifier, monkeypatch):
         assert job is not deadly
     desk.batcher._threads[0].join(10)
     assert not desk.batcher.alive
-    with pytest.raises(WorkerDead, match="must be restarted"):
+    with pytest.raises(WorkerDead, match=messages.WORKER_DEAD):
         desk.batcher.reserve(1)
 
 

@@ -13,6 +13,7 @@ import pytest
 from classifier import BundleError, Classifier
 from classifier.precision import load_fastest
 from service.inference.bundle_check import CheckFailed, CheckLimits, CheckStopped, check_bundle
+from tests import golden_messages as messages
 from tests.support.broken_bundles import BREAKS, MANIFESTS, broken, endless_network
 
 LIMITS = CheckLimits(seconds=120)
@@ -53,7 +54,7 @@ def test_each_broken_bundle_is_refused_as_one(bundle: Path, tmp_path: Path, kind
 
 def test_what_the_child_refuses_is_raised_here(bundle: Path, tmp_path: Path) -> None:
     folder = broken(bundle, tmp_path / "broken", "no_golden_text")
-    with pytest.raises(BundleError, match=r"golden\.json is not valid"):
+    with pytest.raises(BundleError, match=messages.GOLDEN_FILE_INVALID):
         check_bundle(folder, LIMITS, device="cpu", marks=tmp_path)
     assert not list(tmp_path.glob("checked-*"))
 

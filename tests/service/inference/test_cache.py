@@ -1,4 +1,4 @@
-"""Answers that are known: bounded, told apart by model, and never instead of logging."""
+"""Cached answers: bounded, separate for each model, and never instead of logging."""
 
 from __future__ import annotations
 

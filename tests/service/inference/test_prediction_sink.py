@@ -15,6 +15,7 @@ from service.inference.prediction_sink import PredictionSink, StoreHandle
 from stores.errors import PredictionStoreError
 from stores.predictions import PredictionStore
 from stores.settings import PredictionSettings
+from tests import golden_messages as messages
 from tests.support.predictions import prediction
 
 
@@ -98,7 +99,7 @@ def test_a_store_that_hangs_is_told_and_recovers(tmp_path: Path) -> None:
         holder.execute("BEGIN IMMEDIATE")
         until(lambda: not sink.ready)
         began = time.monotonic()
-        with pytest.raises(PredictionStoreError, match="does not answer"):
+        with pytest.raises(PredictionStoreError, match=messages.STORE_NOT_ANSWERING):
             sink.add([prediction()])
         assert time.monotonic() - began < 30, "it is refused without waiting for the store"
         holder.execute("ROLLBACK")

@@ -17,6 +17,7 @@ from stores.tabular import (
     looks_like_table_name,
     open_table,
 )
+from tests import golden_messages as messages
 
 
 @pytest.mark.parametrize(
@@ -42,23 +43,23 @@ def test_a_workbook_is_known_whatever_its_name(tmp_path: Path) -> None:
     for name in ("book.xlsx", "book.csv", "book"):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr("xl/workbook.xml", "<workbook/>")
-        with pytest.raises(TableFormatUnknown, match="an Excel workbook: save it as CSV"):
+        with pytest.raises(TableFormatUnknown, match=messages.TABLE_IS_EXCEL):
             open_table(tmp_path / name)
 
 
 def test_what_is_not_there_or_may_not_be_read(tmp_path: Path) -> None:
-    with pytest.raises(TableNotFound, match="there is no file"):
+    with pytest.raises(TableNotFound, match=messages.TABLE_MISSING):
         open_table(tmp_path / "none.csv")
-    with pytest.raises(TableNotFound, match="is a folder"):
+    with pytest.raises(TableNotFound, match=messages.TABLE_IS_FOLDER):
         open_table(tmp_path)
-    with pytest.raises(TableNotFound, match="cannot be read"):
+    with pytest.raises(TableNotFound, match=messages.TABLE_UNREADABLE):
         open_table(Path("a\x00b.csv"))
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(TableRefused, match="is empty"):
+    with pytest.raises(TableRefused, match=messages.TABLE_EMPTY):
         open_table(tmp_path / "empty.csv")
     if os.geteuid():
         (tmp_path / "secret.csv").touch(mode=0)
-        with pytest.raises(TableNotFound, match="cannot be read"):
+        with pytest.raises(TableNotFound, match=messages.TABLE_UNREADABLE):
             open_table(tmp_path / "secret.csv")
 
 
@@ -87,5 +88,5 @@ def test_a_broken_gzip_is_damaged(tmp_path: Path) -> None:
     import gzip
 
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(os.urandom(100_000).hex().encode())[:-50])
-    with pytest.raises(TableDamaged, match="not a whole gzip file"):
+    with pytest.raises(TableDamaged, match=messages.GZIP_INCOMPLETE):
         list(open_table(tmp_path / "a.csv.gz").rows())

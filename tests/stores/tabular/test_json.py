@@ -10,6 +10,7 @@ import pytest
 
 from stores.tabular import TableDamaged, TableRefused, open_table
 from stores.tabular.limits import MAX_ROW_BYTES
+from tests import golden_messages as messages
 
 ROWS = [{"text": f'text "{n}" with {{braces}} [and] \\ ü', "label": str(n % 2)} for n in range(50)]
 
@@ -92,7 +93,7 @@ def test_an_array_that_breaks_off_is_damaged(content: str, tmp_path: Path) -> No
 
 
 def test_what_is_no_json_is_told_what_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(TableRefused, match="JSON lines are needed") as refusal:
+    with pytest.raises(TableRefused, match=messages.JSON_LINES_NEEDED) as refusal:
         open_table(written(tmp_path / "a.jsonl", "text,label\na,b\n"))
     assert "delimiter" not in str(refusal.value)
 

@@ -13,6 +13,7 @@ import pytest
 
 from stores.tabular import TableDamaged, TableError, TableRefused, open_table
 from stores.tabular.parquet import ParquetTable
+from tests import golden_messages as messages
 
 ROOT = Path(__file__).parents[3]
 
@@ -78,12 +79,12 @@ def test_reading_continues_at_any_position(group: int, tmp_path: Path) -> None:
 
 def test_what_is_no_parquet(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"no parquet at all")
-    with pytest.raises(TableDamaged, match="not a Parquet file"):
+    with pytest.raises(TableDamaged, match=messages.NOT_PARQUET):
         open_table(tmp_path / "a.parquet")
     pq.write_table(pa.table({"text": ["x" * 100] * 100}), tmp_path / "b.parquet", use_dictionary=False)
     content = (tmp_path / "b.parquet").read_bytes()
     (tmp_path / "b.parquet").write_bytes(b"PAR1" + b"\xff" * 40 + content[44:])
-    with pytest.raises(TableDamaged, match="damaged or encrypted"):
+    with pytest.raises(TableDamaged, match=messages.PARQUET_DAMAGED):
         open_table(tmp_path / "b.parquet")
 
 

@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from classifier import Classifier, Description
+from tests import golden_messages as messages
 from tests.support.bundles import TOPICS, bbc_part
 from tests.support.hub import hub
 from training.config.network import NetworkConfig
@@ -96,7 +97,7 @@ def test_export_that_differs_is_refused(tmp_path: Path, tokenizer: PreTrainedTok
     changed = torch_probabilities(network, tokenizer, texts, max_length=48)
     with pytest.raises(
         ParityError,
-        match=r"model\.onnx differs from the trained network by \S+ in a probability .* not served",
+        match=messages.EXPORT_DIFFERS,
     ):
         check_parity(Classifier.load(tmp_path, verify=False), texts, changed, tolerance=1e-4)
 
@@ -122,7 +123,7 @@ def test_layers_are_kept_as_asked() -> None:
     distil = small_distilbert()
     keep_layers(distil, 1)
     assert len(distil.distilbert.transformer.layer) == 1
-    with pytest.raises(WeightsMissing, match="layer 9 is asked for, and the network has 2"):
+    with pytest.raises(WeightsMissing, match=messages.LAYER_MISSING):
         keep_layers(network, (0, 9))
 
 
@@ -135,9 +136,7 @@ def test_packaged_weights_load_with_a_head_for_the_labels() -> None:
 
 
 def test_missing_weights_are_named_with_what_there_is() -> None:
-    with pytest.raises(
-        WeightsMissing, match=r"weights 'no/such/folder/at/all' .* Packaged: all-minilm-l6-v2"
-    ):
+    with pytest.raises(WeightsMissing, match=messages.WEIGHTS_MISSING):
         load_network("no/such/folder/at/all", ("no", "yes"), None)
 
 

@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from classifier import Classifier, Description
 from classifier.runtimes.cascade import CascadeDescription
+from tests import golden_messages as messages
 from training.cascade.fit import fit_weights
 from training.cascade.report import CASCADE_FIGURES, CASCADE_PICTURE, write_cascade_report
 from training.config.candidate import CascadeConfig
@@ -119,7 +120,7 @@ def test_the_bundle_has_lower_thresholds_for_overload(trial: Trial) -> None:
 
 @pytest.mark.parametrize("stages", [("later", "second"), ("linear", "unknown")])
 def test_a_stage_must_have_been_trained_before(trial: Trial, stages: tuple[str, str]) -> None:
-    with pytest.raises(StageUnusable, match="comes later or has failed"):
+    with pytest.raises(StageUnusable, match=messages.STAGE_UNAVAILABLE):
         trial.cascade("-".join(stages), stages=stages)
 
 
@@ -127,7 +128,7 @@ def test_a_cascade_is_no_stage(trial: Trial) -> None:
     bundle, trained = trial.cascade("inner")
     trained.description.write(bundle)
     nested = Trial(trial.splits, trial.folder, {**trial.siblings, "inner": bundle})
-    with pytest.raises(StageUnusable, match="is a cascade"):
+    with pytest.raises(StageUnusable, match=messages.STAGE_IS_CASCADE):
         nested.cascade("outer", stages=("linear", "inner"))
 
 

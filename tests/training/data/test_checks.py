@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 from training.config.data import ChecksConfig, Limits
 from training.data import DataConfig, DataRefused, Part, Splits, load_data, split_data
@@ -65,7 +66,7 @@ def test_a_leak_stops_the_run_exact_or_near(clean: tuple[LoadedData, Splits]) ->
     assert found.value == 4
     assert found.examples[0].startswith("train: ")
     assert "⇄ test: " in found.examples[0]
-    with pytest.raises(DataRefused, match="4 texts have a copy in another part"):
+    with pytest.raises(DataRefused, match=messages.TEXTS_IN_TWO_PARTS):
         Findings((found,), {}).stop_if_grave()
 
 
@@ -117,7 +118,7 @@ def test_limits_decide_how_grave_a_finding_is(clean: tuple[LoadedData, Splits]) 
     assert balance(splits, ChecksConfig(imbalance=Limits(warn=1))).severity == "warning"
     assert balance(splits, ChecksConfig(imbalance=Limits(stop=1))).severity == "error"
     assert balance(splits, ChecksConfig(imbalance=Limits())).severity == "note"
-    with pytest.raises(ValueError, match="must not lie above stop"):
+    with pytest.raises(ValueError, match=messages.RANGE_REVERSED):
         Limits(warn=2, stop=1)
 
 

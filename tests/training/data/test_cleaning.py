@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from classifier.cleaning import TextCleaning
+from tests import golden_messages as messages
 from training.config.data import ChecksConfig, LiveConfig
 from training.data import DataConfig, DataRefused, Part, load_data, split_data
 from training.data.loading import read_texts
@@ -55,7 +56,7 @@ def test_texts_of_which_nothing_is_left_are_counted_apart(tmp_path: Path) -> Non
     counts = load_data(config, 1).counts
     assert (counts.empty, counts.cleaned_away, counts.refused) == (0, 2, 2)
     assert counts.examples == {"cleaned_away": [61, 62]}
-    with pytest.raises(DataRefused, match=r"2 cleaned away \(rows 61, 62\)"):
+    with pytest.raises(DataRefused, match=messages.TEXTS_CLEANED_AWAY):
         load_data(config.model_copy(update={"max_refused": 0.01}), 1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import training.data
+from tests import golden_messages as messages
 from training.data import ColumnNotFound, DataConfig, Part, SourceRow, SplitConfig, load_data, split_data
 
 
@@ -33,7 +34,7 @@ def test_fingerprint_tells_texts_labels_and_order_apart() -> None:
 
 
 def test_a_text_without_its_label_is_no_part() -> None:
-    with pytest.raises(ValueError, match="2 texts, but 1 labels"):
+    with pytest.raises(ValueError, match=messages.LABELS_MISCOUNTED):
         Part(["a", "b"], ["x"])
 
 
@@ -60,7 +61,7 @@ def test_source_rows_do_not_change_a_parts_fingerprint(tmp_path: Path) -> None:
     assert part.rows([1]).source_rows == rows[1:]
     assert (part + unknown).source_rows == [*rows, SourceRow(), SourceRow()]
     assert part.originals == ["a", "b, before cleaning"]
-    with pytest.raises(ValueError, match="2 texts, but 1 source rows"):
+    with pytest.raises(ValueError, match=messages.ROWS_MISCOUNTED):
         Part(["a", "b"], ["x", "y"], source_rows=rows[1:])
 
 
@@ -80,5 +81,5 @@ def test_rows_and_ids_reach_every_part(tmp_path: Path) -> None:
             assert text == f"text number {number * 7 % 97} of {number * 13 % 89}"
     other = load_data(config.model_copy(update={"id_column": "label"}), 1)
     assert other.part.source_rows[0].id == "a"
-    with pytest.raises(ColumnNotFound, match="no column 'number'"):
+    with pytest.raises(ColumnNotFound, match=messages.NUMBER_COLUMN_MISSING):
         load_data(config.model_copy(update={"id_column": "number"}), 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import golden_messages as messages
 from tests.support.hub import hub
 from training.data import DataConfig, NotOneValue, SourceNotFound, load_data
 
@@ -62,7 +63,7 @@ def test_a_local_folder_with_class_names(tmp_path: Path) -> None:
     assert loaded.part.source_rows[-1] == (40, "train[29]", None)
     only_test = load_data(DataConfig(source=str(folder), hub_splits=("test",)), 0, cache=tmp_path / "cache")
     assert only_test.texts[0] == "News item 30 of the day"
-    with pytest.raises(SourceNotFound, match="no split 'validation'; it has test, train"):
+    with pytest.raises(SourceNotFound, match=messages.SPLIT_MISSING):
         load_data(DataConfig(source=str(folder), hub_splits=("validation",)), 0, cache=tmp_path / "cache")
 
 
@@ -72,7 +73,7 @@ def test_several_labels_a_text_are_refused(tmp_path: Path) -> None:
     (folder / "README.md").write_text(SEQUENCE_CARD)
     rows = [{"text": f"Item {n}", "label": [n % 2] if n % 3 else [0, 1]} for n in range(12)]
     (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(NotOneValue, match="one label per row is needed") as refusal:
+    with pytest.raises(NotOneValue, match=messages.ONE_LABEL_NEEDED) as refusal:
         load_data(DataConfig(source=str(folder)), 0, cache=tmp_path / "cache")
     assert (refusal.value.row, refusal.value.column) == (1, "label")
 
@@ -104,5 +105,5 @@ def test_a_name_is_downloaded_from_the_hub_into_var(tmp_path: Path) -> None:
 
 def test_a_name_that_is_nothing_says_what_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(SourceNotFound, match="neither packaged, nor a file, nor a data set"):
+    with pytest.raises(SourceNotFound, match=messages.SOURCE_UNKNOWN):
         load_data(DataConfig(source="no-such/set"), 0, cache=tmp_path)

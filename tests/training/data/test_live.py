@@ -14,6 +14,7 @@ from stores.predictions import PredictionStore
 from stores.predictions.queue import Batch, Chosen, LabelQueue
 from stores.predictions.redaction import TextForm
 from stores.settings import PredictionSettings
+from tests import golden_messages as messages
 from tests.support.predictions import prediction
 from training.config.data import LiveConfig
 from training.data import DataConfig, LoadedData, Part, RowCounts, Splits, load_data, split_data
@@ -211,7 +212,7 @@ def test_a_file_of_labelled_texts_works_and_keeps_origins(tmp_path: Path) -> Non
 
 
 def test_shares_that_leave_nothing_to_learn_from_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"validation and test take 1\.1 of the live texts"):
+    with pytest.raises(ValueError, match=messages.LIVE_SHARES_TOO_LARGE):
         LiveConfig(validation=0.4, test=0.7)
 
 
@@ -231,7 +232,7 @@ def test_labels_without_stored_texts_are_refused(tmp_path: Path, monkeypatch: py
     store.add(rows)
     store.add_feedback({row.id: "tech" for row in rows})
     config = _file_of(SOURCE_TEXTS, tmp_path, LiveConfig())
-    with pytest.raises(DataRefused, match="no live texts to learn from"):
+    with pytest.raises(DataRefused, match=messages.NO_LIVE_TEXTS):
         load_data(config, 5)
     stored = prediction("A text that is there.", created_at=1000.0)
     store.add([stored])

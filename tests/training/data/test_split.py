@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests import golden_messages as messages
 from training.data import ClassTooSmall, DataConfig, LoadedData, Part, RowCounts, SplitConfig, split_data
 from training.data.deduplication import jaccard, near_duplicate_groups, shingles
 from training.data.split import quotas, subsample
@@ -122,7 +123,7 @@ def test_a_class_too_small_is_named_with_its_count() -> None:
     rng = random.Random(3)
     labels = ["big"] * 100 + ["tiny"] * 4
     data = loaded([sentence(rng) for _ in labels], labels)
-    with pytest.raises(ClassTooSmall, match=r"class 'tiny' has 4 texts, and (\d+) are needed") as refusal:
+    with pytest.raises(ClassTooSmall, match=messages.CLASS_TOO_SMALL) as refusal:
         split_data(data, DataConfig(), 0)
     needed = int(str(refusal.value).split("and ")[1].split()[0])
     labels = ["big"] * 100 + ["tiny"] * needed
@@ -134,7 +135,7 @@ def test_a_class_of_near_copies_only_is_refused() -> None:
     rng = random.Random(4)
     template = sentence(rng, 40)
     texts = [f"{template} number{n}" for n in range(50)] + [sentence(rng) for _ in range(50)]
-    with pytest.raises(ClassTooSmall, match="'copies' has 50 texts, but only 0 that are no near copies"):
+    with pytest.raises(ClassTooSmall, match=messages.CLASS_OF_COPIES):
         split_data(loaded(texts, ["copies"] * 50 + ["others"] * 50), DataConfig(), 0)
 
 

@@ -1,4 +1,4 @@
-"""Texts that nobody labelled: never one that is held out, the same for the same seed."""
+"""Texts without labels: never one that is held out, the same for the same seed."""
 
 from __future__ import annotations
 

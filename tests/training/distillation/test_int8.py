@@ -1,4 +1,4 @@
-"""int8: kept where it answers as well, thrown away where it does not, run only where that is asked for."""
+"""int8: kept where it answers as well, thrown away where it does not, run only where it is requested."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from classifier import Classifier, seal_bundle
 from classifier.errors import BundleDamaged
 from classifier.precision import INT8_FILE
+from tests import golden_messages as messages
 from training.config.network import Int8Config
 from training.data import Part, Splits
 from training.evaluation.cost import cost_of
@@ -152,5 +153,5 @@ def test_a_bundle_that_runs_int8_is_sealed_and_loads(folder: Path, splits: Split
 
 
 def test_only_a_file_of_the_bundle_can_be_run(folder: Path) -> None:
-    with pytest.raises(BundleDamaged, match="must be a file of the bundle"):
+    with pytest.raises(BundleDamaged, match=messages.FILE_OUTSIDE_BUNDLE):
         Classifier.load(folder, verify=False, model_file="../model.onnx")

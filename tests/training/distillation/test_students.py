@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss
 from classifier import Classifier
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import registered
 from tests.training.conftest import environment
 from training.commands.cli import main
@@ -77,7 +78,7 @@ def test_every_other_layer_is_kept_unless_told_otherwise() -> None:
 def test_a_student_has_fewer_layers_than_its_teacher(
     splits: Splits, context: Make, network_bundle: Path
 ) -> None:
-    with pytest.raises(TeacherUnusable, match="has 4 layers, and the student is to keep 4"):
+    with pytest.raises(TeacherUnusable, match=messages.STUDENT_TOO_DEEP):
         train_candidate(DistilledConfig(teacher=str(network_bundle), layers=4), splits, context("student"))
 
 
@@ -124,7 +125,7 @@ def test_distill_takes_teacher_and_data_of_the_champion(
     (own / "experiment.yaml").write_text("seed: 7\ndata: {source: mine.csv, label_names: {'1': one}}\n")
     found = distillation(None, str(own.parent), [])
     assert (found.seed, found.data.source, found.data.label_names) == (7, "mine.csv", {"1": "one"})
-    with pytest.raises(TeacherUnusable, match="quickstart has no student"):
+    with pytest.raises(TeacherUnusable, match=messages.TEACHER_NOT_IN_EXPERIMENT):
         distillation("quickstart", str(network_bundle))
     failed = CliRunner().invoke(main, ["distill"])
     assert failed.exit_code == 2

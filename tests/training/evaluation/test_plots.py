@@ -71,7 +71,7 @@ def test_roles_are_written_beside_names() -> None:
 
 
 def history(evaluations: int) -> History:
-    """A training of one epoch with so many evaluations."""
+    """A training of one epoch with `evaluations` evaluations."""
     figures = {
         "validation_loss": 0.5,
         "accuracy": 0.8,

@@ -10,6 +10,7 @@ import yaml
 from classifier.manifest import write_manifest
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 from training.data import DataConfig
@@ -26,9 +27,7 @@ def read(text: str, folder: Path) -> Experiment:
     return load_experiment(str(path))
 
 
-def test_the_resolved_experiment_gives_the_same_run_from_any_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_resolved_experiment_gives_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tickets.csv").write_text("text,label\n", encoding="utf-8")
     (tmp_path / "predictions").write_text("a file that happens to have this name", encoding="utf-8")
     (tmp_path / "weights").mkdir()
@@ -71,7 +70,7 @@ def test_what_is_set_once_is_not_carried_on(tmp_path: Path) -> None:
     assert rerun_yaml(plain, "news") == resolved_yaml(plain, "news")
 
 
-def test_what_a_search_found_is_run_again_in_place_of_the_search(tmp_path: Path) -> None:
+def test_a_rerun_takes_the_result_of_the_search(tmp_path: Path) -> None:
     made = load_experiment("systematic_finetuning")
     assert made.search is not None
     found = made.candidates[made.search.candidate]
@@ -98,22 +97,18 @@ def test_a_smoke_run_again_has_the_same_name_once(tmp_path: Path) -> None:
         ({"source": "/data/tickets.csv", "text_column": "body", "limit": 100}, "/data/tickets.csv"),
     ],
 )
-def test_the_identity_of_a_source_is_its_place_and_not_how_it_is_read(
-    config: dict[str, object], identity: str
-) -> None:
+def test_the_identity_of_a_source_is_its_place(config: dict[str, object], identity: str) -> None:
     assert source_identity(DataConfig.model_validate(config)) == identity
 
 
-def test_the_experiment_is_read_from_the_version_and_only_if_it_is_what_was_sealed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_experiment_of_a_version_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAR_DIR", str(with_tables(tmp_path / "var")))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     registry = ModelRegistry(TrackingSettings(model_name="tickets"))
     bundle = tmp_path / "bundle"
     sealed_tfidf_bundle(bundle)
     registered(registry, bundle)
-    with pytest.raises(ExperimentInvalid, match="models:/tickets/1 carries no experiment"):
+    with pytest.raises(ExperimentInvalid, match=messages.EXPERIMENT_NOT_IN_BUNDLE):
         load_experiment("models:/tickets/1")
     (bundle / "report").mkdir()
     made = load_experiment("quickstart", ["seed=11"])
@@ -123,7 +118,7 @@ def test_the_experiment_is_read_from_the_version_and_only_if_it_is_what_was_seal
     assert load_experiment("models:/tickets@champion", ["candidates.cascade=null"]).seed == 11
     copy = registry.fetch(registry.by_version("2")) / "report" / "experiment.yaml"
     copy.write_text(copy.read_text(encoding="utf-8").replace("seed: 11", "seed: 12"), encoding="utf-8")
-    with pytest.raises(ExperimentInvalid, match="damaged or was changed"):
+    with pytest.raises(ExperimentInvalid, match=messages.EXPERIMENT_CHANGED):
         load_experiment("models:/tickets/2")
-    with pytest.raises(ExperimentInvalid, match="'models:/tickets' names no model"):
+    with pytest.raises(ExperimentInvalid, match=messages.MODEL_REFERENCE_INCOMPLETE):
         load_experiment("models:/tickets")

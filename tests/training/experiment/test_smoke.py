@@ -45,7 +45,7 @@ FASTER = [
     "analysis.label_errors=false",
     "data.checks.language_texts=20",
 ]
-"""What has tests of its own."""
+"""What other tests cover."""
 
 OWN = """
 description: a file of one's own
@@ -152,7 +152,7 @@ def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of other machines that anything asked for; it is told that there are none."""
+    """Names of other machines that were looked up; each look-up fails."""
     asked: list[str] = []
     real = socket.getaddrinfo
 

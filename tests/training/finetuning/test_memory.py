@@ -1,4 +1,4 @@
-"""Out of memory is told from other failures, on allocations that really fail."""
+"""Out of memory is distinguished from other failures, on allocations that really fail."""
 
 from __future__ import annotations
 

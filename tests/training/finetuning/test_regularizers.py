@@ -19,6 +19,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from tests import golden_messages as messages
 from tests.training.finetuning.conftest import tiny_network, weights
 from training.config.network import NetworkConfig
 from training.data import Part, Splits
@@ -114,7 +115,7 @@ def test_the_seed_fixes_them_too(trainings: Trainings) -> None:
 
 
 class StopAfter(TrainerCallback):
-    """As if the process were stopped when so many steps are done and saved."""
+    """As if the process were stopped when this number of steps is done and saved."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
@@ -202,7 +203,7 @@ def test_class_weights_come_from_the_training_part(splits: Splits) -> None:
     given = asked(class_weights={uneven.labels[1]: 3})
     torch.testing.assert_close(given[1] / given[0], torch.tensor(3.0))
     assert float((given * torch.tensor(counts)).sum() / sum(counts)) == pytest.approx(1)
-    with pytest.raises(ExperimentInvalid, match="names 'sprot'; the labels are business, "):
+    with pytest.raises(ExperimentInvalid, match=messages.CLASS_WEIGHT_OF_NO_LABEL):
         asked(class_weights={"sprot": 2.0})
 
 

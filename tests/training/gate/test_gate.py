@@ -33,7 +33,7 @@ TEST = Part([f"text {i}" for i in range(200)], ["a", "b"] * 100)
 
 
 def answers(wrong: int, start: int = 0) -> Probabilities:
-    """Probabilities of the test part with so many wrong answers, from text `start`."""
+    """Probabilities of the test part with `wrong` wrong answers, from text `start`."""
     right = np.array([0, 1] * 100)
     right[start : start + wrong] = 1 - right[start : start + wrong]
     rows = np.full((200, 2), 0.1, dtype=np.float32)

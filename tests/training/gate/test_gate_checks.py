@@ -23,7 +23,7 @@ TEST = Part([f"text {i}" for i in range(len(TRUTH))], [LABELS[i] for i in TRUTH]
 
 
 def answers(**wrong: int) -> Probabilities:
-    """Answers with so many wrong ones of each class, given to the class after it."""
+    """Answers with `wrong` errors of each class, given to the class after it."""
     given = TRUTH.copy()
     for label, count in wrong.items():
         position = LABELS.index(label)

@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from classifier import Description
+from tests import golden_messages as messages
 from training.config.distillation import DistilledConfig
 from training.config.network import NetworkConfig
 from training.export.onnx import MODEL_FILE, export_network, torch_probabilities
@@ -85,7 +86,7 @@ def test_padding_takes_no_part_in_the_mean() -> None:
 
 
 def test_what_needs_the_mean_says_so() -> None:
-    with pytest.raises(ValidationError, match=r"`self_training.graph` .*set `pooling: mean`"):
+    with pytest.raises(ValidationError, match=messages.GRAPH_NEEDS_POOLING):
         NetworkConfig.model_validate({"self_training": {"graph": {}}})
-    with pytest.raises(ValidationError, match="a student takes its head from its teacher"):
+    with pytest.raises(ValidationError, match=messages.STUDENT_WITH_POOLING):
         DistilledConfig.model_validate({"pooling": "mean"})

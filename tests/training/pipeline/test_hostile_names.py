@@ -20,6 +20,7 @@ from classifier.reference import PROBABILITY_PREFIX, read_reference
 from stores.names import metric_parts
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.training.conftest import environment
 from training.errors import ExperimentInvalid
 from training.experiment.schema import Experiment
@@ -35,7 +36,7 @@ _LABELS = (
 
 
 def write_texts(path: Path, labels: list[str]) -> Path:
-    """A file of distinct texts, each label with words of its own."""
+    """A file of distinct texts, each label with different words."""
     drawn = random.Random(0)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -140,7 +141,7 @@ def test_names_that_cannot_be_are_refused_with_the_experiment(
 
 def test_no_winner_is_said_before_anything_is_read(tmp_path: Path) -> None:
     experiment = small(tmp_path / "there is no such file.csv", baselines_may_win=False)
-    with environment(tmp_path), pytest.raises(ExperimentInvalid, match="logreg is a baseline"):
+    with environment(tmp_path), pytest.raises(ExperimentInvalid, match=messages.NAME_IN_TWO_PHASES):
         run_experiment(experiment, console=Console(quiet=True))
 
 
@@ -149,5 +150,5 @@ def test_a_wrong_model_name_is_refused_before_reading_data(
 ) -> None:
     with environment(tmp_path):
         monkeypatch.setenv("MODEL_NAME", "team/news")
-        with pytest.raises(Exception, match="no model can be registered as 'team/news'"):
+        with pytest.raises(Exception, match=messages.MODEL_NAME_REFUSED):
             run_experiment(small(tmp_path / "no.csv"), console=Console(quiet=True))

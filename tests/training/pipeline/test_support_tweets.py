@@ -59,7 +59,7 @@ def write_tweets(path: Path, start: int, count: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder whose `.env` holds the settings, in which the experiment has run with a floor that nobody reaches."""
+    """A folder whose `.env` holds the settings, after a run with a floor that no candidate reaches."""
     folder = tmp_path_factory.mktemp("desk")
     write_tweets(folder / "tweets.csv", 0, 240)
     dotenv = f"VAR_DIR={folder / 'var'}\nMODEL_NAME=support_tweets\nMONITORING_PERMUTATIONS=999\n"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import golden_messages as messages
 from training.regularizers.awp import AdversarialWeightPerturbation
 
 
@@ -74,7 +75,7 @@ def test_weights_come_back_bit_for_bit_and_keep_their_identity(
             loss_of(model, batch).backward()
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
     assert [id(parameter) for parameter in model.parameters()] == places
-    with pytest.raises(RuntimeError, match="out of memory"), awp.perturbed():
+    with pytest.raises(RuntimeError, match=messages.OUT_OF_MEMORY), awp.perturbed():
         raise RuntimeError("out of memory")
     assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
 
@@ -124,7 +125,7 @@ def test_an_error_while_perturbed_loses_no_gradient(
     awp = AdversarialWeightPerturbation(model, epsilon=0.1)
     loss_of(model, next(batches)).backward()
     clean = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    with pytest.raises(RuntimeError, match="out of memory"), awp.perturbed():
+    with pytest.raises(RuntimeError, match=messages.OUT_OF_MEMORY), awp.perturbed():
         raise RuntimeError("out of memory")
     assert all(torch.equal(parameter.grad, clean[name]) for name, parameter in model.named_parameters())
 
@@ -147,5 +148,5 @@ def test_what_has_no_direction_stays(model: nn.Module, batches: Iterator[tuple[T
     "options", [{"epsilon": 0}, {"epsilon": float("nan")}, {"share": 0.0}, {"share": 1.1}]
 )
 def test_what_would_do_nothing_is_refused(model: nn.Module, options: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"epsilon must be above 0 and share in \(0, 1\]"):
+    with pytest.raises(ValueError, match=messages.AWP_BOUNDS):
         AdversarialWeightPerturbation(model, **options)

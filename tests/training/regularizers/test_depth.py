@@ -15,6 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from tests import golden_messages as messages
 from training.regularizers.depth import depths, freeze, parameter_groups
 
 
@@ -91,9 +92,9 @@ def test_what_is_frozen_learns_nothing_and_is_in_no_group() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 layers are to be frozen, and the network has 3"):
+    with pytest.raises(ValueError, match=messages.TOO_MANY_FROZEN):
         freeze(bert(), embeddings=False, layers=4)
-    with pytest.raises(ValueError, match="layers of the network cannot be found"):
+    with pytest.raises(ValueError, match=messages.LAYERS_NOT_FOUND):
         depths(nn.Linear(2, 2))
-    with pytest.raises(ValueError, match="layer decay must be above 0 and at most 1"):
+    with pytest.raises(ValueError, match=messages.LAYER_DECAY_BOUNDS):
         parameter_groups(bert(), learning_rate=1e-3, decay=1.5, weight_decay=0.0)

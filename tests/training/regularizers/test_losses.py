@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tests import golden_messages as messages
 from training.regularizers.losses import ClassificationLoss, balanced_weights, text_mean_one
 
 
@@ -72,10 +73,10 @@ def test_balanced_weights_make_classes_weigh_the_same() -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 1 has no text"):
+    with pytest.raises(ValueError, match=messages.CLASS_WITHOUT_TEXT):
         balanced_weights([3, 0])
     for options in ({"gamma": -1.0}, {"smoothing": 1.0}):
-        with pytest.raises(ValueError, match="gamma must be 0 or more"):
+        with pytest.raises(ValueError, match=messages.GAMMA_BOUNDS):
             ClassificationLoss(**options)
-    with pytest.raises(ValueError, match="class weights must be above 0"):
+    with pytest.raises(ValueError, match=messages.CLASS_WEIGHT_BOUNDS):
         ClassificationLoss(weights=torch.tensor([1.0, 0.0]))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests import golden_messages as messages
 from training.regularizers.mixout import MixLinear, apply_mixout, distance_to_target, mixout
 
 
@@ -61,11 +62,11 @@ def test_gradients_reach_kept_weights_and_never_the_target(
 
 
 def test_bad_values_are_refused(pair: tuple[Tensor, Tensor]) -> None:
-    with pytest.raises(ValueError, match=r"from 0 to 1, not 1\.5"):
+    with pytest.raises(ValueError, match=messages.MIXOUT_BOUNDS):
         mixout(*pair, 1.5)
-    with pytest.raises(ValueError, match="differ in shape"):
+    with pytest.raises(ValueError, match=messages.MIXOUT_SHAPES):
         mixout(pair[0], pair[1][:3], 0.5)
-    with pytest.raises(ValueError, match="no linear layer"), apply_mixout(nn.ReLU(), 0.5):
+    with pytest.raises(ValueError, match=messages.MIXOUT_NO_LAYER), apply_mixout(nn.ReLU(), 0.5):
         raise AssertionError("it must not begin")
 
 

@@ -74,7 +74,7 @@ def ran(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 @pytest.fixture
 def searching(small_file: Path, tmp_path: Path) -> Iterator[object]:
-    """Searches so many trials, each time as a new process would."""
+    """Searches this number of trials, each time as a new process would."""
 
     def until(trials: int, *overrides: str) -> optuna.Study:
         experiment = load_experiment(str(small_file), [f"search.trials={trials}", *overrides])

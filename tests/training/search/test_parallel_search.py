@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from rich.console import Console
 from sqlalchemy import create_engine, inspect, text
 
+from tests import golden_messages as messages
 from tests.stores.conftest import postgres as postgres
 from tests.training.conftest import environment
 from training.errors import SearchUnavailable
@@ -142,5 +143,5 @@ def test_ray_processes_share_a_study_and_its_pruning(small_file: Path, tmp_path:
 def test_a_search_on_a_cluster_needs_addresses_that_all_reach(small_file: Path, tmp_path: Path) -> None:
     with environment(tmp_path / "var"):
         experiment = load_experiment(str(small_file))
-        with pytest.raises(SearchUnavailable, match="needs MLFLOW_TRACKING_URI"):
+        with pytest.raises(SearchUnavailable, match=messages.SHARED_SEARCH_WITHOUT_STORE):
             join_search_on_ray(experiment, Console(quiet=True), address="127.0.0.1:6379", workers=1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from tests import golden_messages as messages
 from training.seed_comparison.statistics import Trial, rankings, t_interval
 
 
@@ -28,7 +29,7 @@ def test_the_interval_is_students() -> None:
     assert (found.value, found.low, found.high) == pytest.approx(
         (np.mean(values), expected.low, expected.high)
     )
-    with pytest.raises(ValueError, match="two values or more, not 1"):
+    with pytest.raises(ValueError, match=messages.TOO_FEW_VALUES):
         t_interval([0.5])
 
 

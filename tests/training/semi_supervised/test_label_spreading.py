@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tests import golden_messages as messages
 from training.semi_supervised.self_training import spread_labels
 
 
@@ -29,5 +30,5 @@ def test_one_label_an_arc_reaches_all_of_the_arc() -> None:
 
 def test_a_reach_of_one_would_never_come_to_rest() -> None:
     vectors, truth = clusters()
-    with pytest.raises(ValueError, match="alpha must lie between 0 and 1, not be 1"):
+    with pytest.raises(ValueError, match=messages.ALPHA_BOUNDS):
         spread_labels(vectors, truth[:2], 2, neighbours=4, alpha=1.0)

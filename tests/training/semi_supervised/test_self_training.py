@@ -11,6 +11,7 @@ import torch
 from rich.progress import Progress
 
 from classifier import Classifier
+from tests import golden_messages as messages
 from training.candidates.transformer import train_network
 from training.config.finetuning import SelfTrainingConfig
 from training.config.network import NetworkConfig
@@ -59,9 +60,9 @@ def test_limit_and_confidence_leave_texts_out(splits: Splits) -> None:
     assert 0 < len(found) < len(splits.unlabelled)
     assert found.probabilities.max(axis=1).min() >= 0.9
     nobody = SelfTrainingConfig(confidence=1.0, temperature=2.0)
-    with pytest.raises(ExperimentInvalid, match=r"lower self_training.confidence"):
+    with pytest.raises(ExperimentInvalid, match=messages.NO_CONFIDENT_TEXT):
         pseudo_labelled(nobody, lambda texts: np.full((len(texts), 2), 0.5, dtype=np.float32), splits, 3)
-    with pytest.raises(ExperimentInvalid, match=r"give data.split.unlabelled a share"):
+    with pytest.raises(ExperimentInvalid, match=messages.NO_UNLABELLED_TEXT):
         pseudo_labelled(SelfTrainingConfig(), ask, replace(splits, unlabelled=()), 3)
 
 

@@ -208,6 +208,7 @@ def _file_rate(bundle: Path, material: Material, folder: Path) -> float:
     source, target = folder / "texts.jsonl", folder / "scored.jsonl"
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in material.texts), encoding="utf-8")
     command = [sys.executable, "-m", "service.batch", str(source), str(target), "--overwrite", "--restart"]
+    command += ["--precision", "auto"]
     environment = {
         **os.environ,
         "VAR_DIR": str(folder),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +24,7 @@ from training.distillation.teacher import pinned_teachers
 from training.errors import NoCandidateLeft
 from training.evaluation.cost import cost_of
 from training.evaluation.metrics import confusion_counts, macro_f1
+from training.experiment.schema import Experiment
 from training.kinds.candidate import Candidate
 from training.logs import training_progress
 from training.models.result import Trained, TrainingContext
@@ -58,9 +60,9 @@ def run_trial(
     context: TrainingContext,
     observers: RunObserver,
 ) -> Trial:
-    """Train, score and time one candidate in a nested run; its files are deleted once it is in MLflow.
+    """Train, score and time one candidate in a nested run.
 
-    Where a step after training fails they stay, and the next comparison scores them without training again.
+    Where a step after training fails, the next comparison scores its files without training again.
 
     Raises:
         Exception: whatever fails; the run is marked FAILED and says why.
@@ -74,7 +76,6 @@ def run_trial(
     finally:
         for task in context.progress.task_ids:
             context.progress.remove_task(task)
-    shutil.rmtree(context.scratch, ignore_errors=True)
     return Trial(candidate, context.seed, figures, run.info.run_id)
 
 
@@ -100,6 +101,18 @@ def _quality(classifier: Classifier, part: Part, name: str) -> dict[str, float]:
         f"{name}_macro_f1": float(macro_f1(counts)),
         f"{name}_accuracy": float(np.mean(truth == given)),
     }
+
+
+def _parts(names: Sequence[str], earlier: Mapping[str, Trial | None], experiment: Experiment) -> set[str]:
+    """Candidates on which those of `names` are built that no earlier comparison has finished, directly or not.
+
+    Their files are gone once a comparison has finished them, so they are trained again.
+    """
+    parts: set[str] = set()
+    for name in reversed(names):  # each stands after its own parts
+        if earlier[name] is None or name in parts:
+            parts |= set(experiment.candidates[name].built_on) - {name}
+    return parts
 
 
 @dataclass
@@ -150,30 +163,45 @@ def compare_seeds(plan: Plan, *, console: Console | None = None) -> Comparison:
         mlflow.set_tags({"kind": "seeds", "reference": reference, "data": first.fingerprint})
         mlflow.log_text(experiment.as_yaml(), "experiment.yaml")
         with training_progress(console) as progress:
-            for seed, name in plan.trials():
-                config = experiment.candidates[name]
+            for seed, names in plan.rounds():
                 splits = split(seed) if plan.resplit else first
-                context = training_context(
-                    f"{name}, seed {seed}", config, splits, seed, scratch, registry, progress
-                )
-                done = find_trial(registry, experiment.name, name, context.identity, seed)
-                if done is not None:
-                    comparison.found += 1
-                    trials.append(done)
-                    continue
-                try:
-                    trial = run_trial(experiment.name, name, config, splits, context, observers)
-                except Exception as error:  # one candidate's failure must not lose the others' hours
-                    comparison.failed[context.name] = format_failure(error)
-                    console.print(f"[red]{context.name} failed:[/] {escape(str(error))}", highlight=False)
-                    continue
-                comparison.trained += 1
-                trials.append(trial)
-                console.print(
-                    f"{name}, seed {seed}: test macro-F1 {trial.figures['test_macro_f1']:.3f} "
-                    f"in {trial.figures['training_seconds']:.1f} s",
-                    highlight=False,
-                )
+                contexts = {
+                    name: training_context(
+                        f"{name}, seed {seed}", experiment.candidates[name], splits, seed, scratch, registry,
+                        progress, candidates=experiment.candidates,
+                    )
+                    for name in names
+                }  # fmt: skip
+                earlier = {
+                    name: find_trial(registry, experiment.name, name, context.identity, seed)
+                    for name, context in contexts.items()
+                }
+                again = _parts(names, earlier, experiment)
+                bundles: dict[str, Path] = {}
+                for name in names:
+                    done = earlier[name]
+                    if done is not None and name not in again:
+                        comparison.found += 1
+                        trials.append(done)
+                        continue
+                    context, config = contexts[name], experiment.candidates[name]
+                    context = replace(context, siblings={**context.siblings, **bundles})
+                    try:
+                        trial = run_trial(experiment.name, name, config, splits, context, observers)
+                    except Exception as error:  # one candidate's failure must not lose the others' hours
+                        comparison.failed[context.name] = format_failure(error)
+                        console.print(f"[red]{context.name} failed:[/] {escape(str(error))}", highlight=False)
+                        continue
+                    bundles[name] = context.bundle
+                    comparison.trained += 1
+                    trials.append(trial)
+                    console.print(
+                        f"{name}, seed {seed}: test macro-F1 {trial.figures['test_macro_f1']:.3f} "
+                        f"in {trial.figures['training_seconds']:.1f} s",
+                        highlight=False,
+                    )
+                for name in bundles:
+                    shutil.rmtree(contexts[name].scratch, ignore_errors=True)
         if not trials:
             raise NoCandidateLeft(
                 f"no trial of {experiment.name} has finished: "

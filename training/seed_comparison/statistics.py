@@ -46,16 +46,29 @@ class Plan:
             raise ExperimentInvalid(f"no candidate {self.against!r} in {self.experiment.name}: {hint}")
         return self.against
 
-    def trials(self) -> Iterator[tuple[int, str]]:
-        """(seed, candidate) in the order of training: every candidate once a seed, a different one first each time.
+    def rounds(self) -> Iterator[tuple[int, list[str]]]:
+        """Seed → candidates in the order of training: a different one first each time, after those it is built on.
 
         Taking turns spreads what else the machine does over all of them, so that times can be compared.
         """
         names = list(self.experiment.candidates)
         for place in range(self.seeds):
             first = place % len(names)
-            for name in names[first:] + names[:first]:
-                yield self.experiment.seed + place, name
+            yield self.experiment.seed + place, self._after_their_parts(names[first:] + names[:first])
+
+    def _after_their_parts(self, names: Sequence[str]) -> list[str]:
+        """`names` in order, but each after the candidates that its own configuration names."""
+        candidates, ordered = self.experiment.candidates, dict[str, None]()
+
+        def add(name: str) -> None:
+            for part in candidates[name].built_on:
+                if part in candidates and part != name:
+                    add(part)
+            ordered.setdefault(name)
+
+        for name in names:
+            add(name)
+        return list(ordered)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from classifier import Classifier
 from service.batch_scoring.errors import ModelMissing
 from service.batch_scoring.model import load_model
 from stores.registry import ModelRegistry
@@ -20,6 +21,7 @@ from stores.settings import SigningSettings, TrackingSettings
 from tests import golden_messages as messages
 from tests.service.batch_scoring.conftest import ROOT, BatchCommand
 from tests.support.bundles import bbc_part, registered
+from tests.support.networks import quantise, seal_anew, sealed_network_bundle
 from tests.support.registries import with_tables
 from tests.support.servers import free_port
 
@@ -48,6 +50,29 @@ def peak_kb(batch: BatchCommand, source: Path, target: Path) -> int:
     run.stderr.close()
     assert run.returncode == 0, said
     return usage.ru_maxrss
+
+
+@pytest.mark.slow
+def test_the_precision_of_a_network_can_be_chosen(batch: BatchCommand, tmp_path: Path) -> None:
+    texts = bbc_part(2)[0][:30]
+    network = sealed_network_bundle(tmp_path / "network").folder
+    quantise(network)
+    seal_anew(network, "model.onnx", bbc_part(1)[0][:6])
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    scores = {}
+    for name, options in {"default": [], "float32": ["float32"], "int8": ["int8"]}.items():
+        output = tmp_path / f"{name}.jsonl"
+        chosen = [word for option in options for word in ("--precision", option)]
+        run = batch.call(tmp_path / "in.jsonl", output, *chosen, MODEL_URI=str(network))
+        assert run.exit_code == 0, run.stderr
+        scores[name] = [json.loads(line)["score"] for line in output.read_text().splitlines()]
+    int8 = Classifier.load(network).beside("model.int8.onnx").predict(texts).max(axis=1)
+    assert scores["default"] == scores["float32"]
+    assert scores["int8"] == pytest.approx(int8.tolist(), abs=1e-3)
+    assert scores["int8"] != scores["float32"]
+    refused = batch.call(tmp_path / "in.jsonl", tmp_path / "none.jsonl", "--precision", "int8")
+    assert refused.exit_code == 1, "the usual bundle is no network"
+    assert "model.int8.onnx" in refused.stderr
 
 
 @pytest.mark.slow

@@ -26,6 +26,16 @@ candidates:
 """
 
 
+CASCADE = """
+name: small
+data: {source: bbc_news, limit: 600, split: {train: 0.4, validation: 0.3, test: 0.3, holdout: 0}}
+candidates:
+  linear: {kind: static_linear, weights: null}
+  taught: {kind: static_linear, weights: null, ngram_max: 1}
+  cascade: {kind: cascade, stages: [linear, taught], max_accuracy_loss: 0.1, max_class_loss: 0.3}
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seeds")
@@ -131,10 +141,23 @@ def test_what_is_done_is_not_trained_again(folder: Path, first: Result) -> None:
 
 def test_candidates_take_turns() -> None:
     plan = Plan(load_experiment("quickstart"), seeds=3)
-    order = list(plan.trials())
-    assert [seed for seed, _ in order] == [42] * 5 + [43] * 5 + [44] * 5
-    assert [name for _, name in order[::5]] == ["static_linear", "minilm_3", "cascade"]
-    assert {name for _, name in order[5:10]} == set(plan.experiment.candidates)
+    rounds = dict(plan.rounds())
+    assert list(rounds) == [42, 43, 44]
+    assert [names[0] for names in rounds.values()] == ["static_linear", "minilm_3", "static_linear"]
+    assert rounds[44][:3] == ["static_linear", "minilm_3", "cascade"], "a cascade follows its stages"
+    assert all(sorted(names) == sorted(plan.experiment.candidates) for names in rounds.values())
+
+
+@pytest.mark.slow
+def test_cascades_are_compared_with_their_stages(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(CASCADE, encoding="utf-8")
+    stages_only = compared(tmp_path, "--seeds", "2", "--set", "candidates.cascade=null")
+    assert "4 trained, 0 from earlier, 0 failed" in stages_only.stdout
+    # The files of finished trials are gone, so the stages are trained again for the cascade.
+    whole = compared(tmp_path, "--seeds", "2")
+    assert "6 trained, 0 from earlier, 0 failed" in whole.stdout
+    assert "0 trained, 6 from earlier, 0 failed" in compared(tmp_path, "--seeds", "2").stdout
+    assert list((tmp_path / "var").rglob("bundle/classifier.json")) == []
 
 
 def test_wrong_options_are_named(folder: Path) -> None:

@@ -90,7 +90,7 @@ def _circle(
         console.rule("[bold]3  Watch it: news as it was trained for")
         watched = [_watch(address, normal, "normal traffic", model["version"], environment, folder)]
         console.rule(
-            "[bold]4  One topic crowds out the others, 15 % of letters mistyped: alarm, and retraining"
+            "[bold]4  The same news through a scanner that reads e as c, a as o and l as 1: alarm, and retraining"
         )
         changed = drifted(normal, seed=7)
         cut = round(_LEARNED_FROM * len(changed))
@@ -109,7 +109,7 @@ def _circle(
             return watched, card, answer
         console.print(f"The service has swapped to version {version} by itself.")
         watched.append(_watch(address, changed[cut:], "drifted traffic, later", version, environment, folder))
-    console.rule("[bold]6  Undo it, for the typing errors were made up")
+    console.rule("[bold]6  Undo it, for the scanner was made up")
     run(["-m", "training", "rollback"], environment)
     return watched, card, answer
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-import string
 from dataclasses import dataclass
 from pathlib import Path
+
+MISREAD = str.maketrans({"e": "c", "a": "o", "l": "1"})
+"""Letter → what the demo's scanner makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +27,9 @@ def read_texts(path: Path) -> list[Labelled]:
 
 
 def drifted(texts: list[Labelled], *, seed: int) -> list[Labelled]:
-    """What the same newsroom might send next month: one topic crowds out the rest, and typing gets careless.
+    """The same news through a new scanner, which misreads three letters in every article; in another order.
 
-    Every article of the most frequent topic stays, every second of the others; in each, 15 % of the letters are
-    mistyped.
+    The change is systematic, so a model that is trained on such articles can learn it.
     """
-    counts: dict[str, int] = {}
-    for item in texts:
-        counts[item.label] = counts.get(item.label, 0) + 1
-    crowding = max(sorted(counts), key=counts.__getitem__)
-    others = [item for item in texts if item.label != crowding]
-    kept = [item for item in texts if item.label == crowding] + others[::2]
-    rng = random.Random(seed)
-    rng.shuffle(kept)
-    return [Labelled(mistyped(item.text, share=0.15, rng=rng), item.label) for item in kept]
-
-
-def mistyped(text: str, *, share: float, rng: random.Random) -> str:
-    """`text` with a `share` of its letters replaced by random ones."""
-    return "".join(
-        rng.choice(string.ascii_lowercase) if letter.isalpha() and rng.random() < share else letter
-        for letter in text
-    )
+    shuffled = random.Random(seed).sample(texts, len(texts))
+    return [Labelled(item.text.translate(MISREAD), item.label) for item in shuffled]

@@ -89,6 +89,8 @@ def _closed(results: Results, ours: str) -> list[str]:
         own = results.rate_of(ours, scenario)
         for peer in _fastest_first(results, scenario):
             found = results.of(peer, scenario)
+            if not found:  # early answers: the cascade alone
+                continue
             rate = results.rate_of(peer, scenario)
             ratio = f"{own / rate:.2f}" if rate and peer != ours else "–"
             cells = [

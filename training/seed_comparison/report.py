@@ -58,7 +58,7 @@ def draw_rankings(rows: Sequence[Ranking], reference: str, path: Path, *, title:
     return path
 
 
-_HEADINGS = ("macro-F1", "to {reference}", "", "training", "ms/text")
+_HEADINGS = ("macro-F1", "to {reference}", "", "training", "ms/text", "texts/s")
 
 
 def ranking_table(plan: Plan, rows: Sequence[Ranking]) -> Table:
@@ -143,6 +143,7 @@ def _cells(row: Ranking) -> list[str]:
         row.verdict,
         f"×{row.cost:.2f}" if row.cost is not None else f"{row.seconds:.1f} s",
         f"{row.milliseconds:.1f}",
+        f"{row.texts_per_second:,.0f}" if row.texts_per_second is not None else "",
     ]
 
 

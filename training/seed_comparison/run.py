@@ -88,8 +88,7 @@ def _scored(trained: Trained, splits: Splits, bundle: Path) -> dict[str, float]:
         **trained.figures,
         **_quality(classifier, splits.validation, "validation"),
         **_quality(classifier, splits.test, "test"),
-        "latency_ms_p50": cost.milliseconds,
-        "megabytes": cost.megabytes,
+        **cost.metrics(),
     }
 
 

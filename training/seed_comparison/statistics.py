@@ -99,6 +99,8 @@ class Ranking:
     """Median over the seeds of this candidate's training time by the reference's with the same seed."""
     milliseconds: float
     """Median latency of a single text in ms."""
+    texts_per_second: float | None = None
+    """Median throughput in batches; None for trials of comparisons that did not measure it."""
 
     @property
     def verdict(self) -> str:
@@ -157,6 +159,7 @@ def _ranking(
     values = {seed: figures[FIGURE] for seed, figures in sorted(own.items())}
     paired = sorted(set(own) & set(reference))
     differences = [own[seed][FIGURE] - reference[seed][FIGURE] for seed in paired]
+    rates = [figures["texts_per_second"] for figures in own.values() if "texts_per_second" in figures]
     ratios = [own[seed]["training_seconds"] / reference[seed]["training_seconds"] for seed in paired]
     return Ranking(
         candidate=name,
@@ -166,4 +169,5 @@ def _ranking(
         seconds=float(np.median([figures["training_seconds"] for figures in own.values()])),
         cost=float(np.median(ratios)) if ratios else None,
         milliseconds=float(np.median([figures["latency_ms_p50"] for figures in own.values()])),
+        texts_per_second=float(np.median(rates)) if rates else None,
     )

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from benchmarks.monitoring.cost import fill, main
 from monitoring.champion import find_champion
 from stores.settings import SigningSettings
+from tests import golden_messages as messages
 from tests.monitoring.conftest import House, normal
 
 
@@ -39,4 +40,4 @@ def test_the_store_is_filled_with_what_a_check_can_read(house: House) -> None:
 def test_sizes_that_are_no_numbers_are_refused() -> None:
     wrong = CliRunner().invoke(main, ["--rows", "many"])
     assert wrong.exit_code == 2
-    assert "'many' is not a list like 2000,20000" in wrong.output
+    assert messages.COUNTS_NOT_A_LIST in wrong.output

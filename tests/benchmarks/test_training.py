@@ -13,6 +13,7 @@ from benchmarks.training.__main__ import main
 from benchmarks.training.rounds import Rounds
 from benchmarks.training.texts import benchmark_texts
 from benchmarks.training.ways import Measured
+from tests import golden_messages as messages
 from training.data import Part
 
 
@@ -62,7 +63,7 @@ def test_the_command_measures_both_ways_and_writes_its_report(tmp_path: Path) ->
         catch_exceptions=False,
     )
     assert ran.exit_code == 0, ran.output
-    assert "BBC News stands in for AG News" in ran.stdout
+    assert messages.DATA_STANDS_IN in ran.stdout
     lines = [line.split(":")[0] for line in ran.stdout.splitlines() if line.startswith("round")]
     assert lines == ["round 1, plain", "round 1, ours", "round 2, ours", "round 2, plain"]
     figures = json.loads((tmp_path / "out" / "training-speed.json").read_text(encoding="utf-8"))

@@ -62,7 +62,7 @@ def test_the_faster_one_runs(both: Path) -> None:
     assert all(found > 0 for found in chosen.milliseconds.values())
     faster = chosen.milliseconds[FLOAT32_FILE] / chosen.milliseconds[INT8_FILE] >= 1.05
     assert chosen.classifier.description.model_file == (INT8_FILE if faster else FLOAT32_FILE)
-    assert "times as fast" in chosen.reason
+    assert messages.PRECISION_FASTER in chosen.reason
 
 
 def test_int8_on_request_computes_the_same_model_differently(both: Path) -> None:

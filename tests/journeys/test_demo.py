@@ -10,6 +10,7 @@ from sqlalchemy import create_engine, text
 
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.journeys.conftest import ROOT, SMALL, command
 from tests.support.registries import with_tables
 
@@ -24,9 +25,9 @@ def test_the_demo_goes_round_the_circle(tmp_path: Path) -> None:
 
     said = " ".join((done.stdout + done.stderr).split())
     assert "news version 1" in said
-    assert "Retraining, because the service follows the alias champion; 1 of the last 1 windows" in said
-    assert "The service has swapped to version 2 by itself." in said
-    assert "Version 1 of news is champion again." in said
+    assert messages.DEMO_RETRAINING in said
+    assert messages.DEMO_SWAPPED in said
+    assert messages.DEMO_ROLLED_BACK in said
     (run,) = (tmp_path / "var" / "demo").iterdir()
     verdicts = {}
     for traffic in ("normal-traffic", "drifted-traffic", "drifted-traffic-later"):

@@ -11,6 +11,7 @@ import pytest
 from classifier import Classifier
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_part
 
@@ -28,7 +29,7 @@ def test_few_tickets_become_a_champion_that_learned_them_all(tmp_path: Path) -> 
             writer.writerow([number, label, text[:120]])
     arguments = ["training", "new", str(tickets), "--out", str(chosen)]
     done = command([*arguments, "--train"], environment)
-    assert "MODEL_NAME=tickets make serve" in done.stdout
+    assert messages.NEW_MODEL_SERVED in done.stdout
 
     # The evaluated one is registered beside the one that learned all texts, which is served.
     registry = ModelRegistry(TrackingSettings(var_dir=tmp_path / "var", model_name="tickets"))
@@ -55,5 +56,5 @@ def test_few_tickets_become_a_champion_that_learned_them_all(tmp_path: Path) -> 
 
     # A later run is compared with the evaluated one: the champion has learned the texts of the comparison.
     again = command(["training", "run", str(chosen)], environment)
-    assert "so version 1, trained without them, is compared instead" in " ".join(again.stdout.split())
+    assert messages.OLD_VERSION_COMPARED in " ".join(again.stdout.split())
     assert registry.aliases() == {"champion": "2", "challenger": "4"}

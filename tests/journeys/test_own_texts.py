@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from stores.predictions import PredictionStore
 from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_part
 from tests.support.clients import clients, wait_for_problem, wait_for_version
@@ -98,7 +99,7 @@ def test_from_a_csv_to_a_champion_that_is_replaced_and_restored(
         assert "no alias" in other.stdout
         assert "training promote 3 --model tickets --force" in " ".join(other.stdout.split())
         assert registry.aliases() == {"champion": "2", "previous": "1"}
-        assert "adds ham and spam" in registry.by_version("3").tags["alias_withheld"]
+        assert messages.LABELS_ADDED in registry.by_version("3").tags["alias_withheld"]
         refused = train("promote", "3", expected=2)
         assert "--force" in refused.stderr
         registry.client.set_registered_model_alias("tickets", "champion", "3")  # by hand, on MLflow's page

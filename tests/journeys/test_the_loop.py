@@ -17,6 +17,7 @@ from stores.predictions import PredictionStore
 from stores.predictions.checks import CheckLog
 from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.journeys.conftest import command
 from tests.support.bundles import bbc_articles
 from tests.support.clients import clients, wait_for_answer, wait_for_version
@@ -144,8 +145,8 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         verdict, said = room.check(began, "monday", status=1)
         alarmed = {signal["name"] for signal in verdict["drift"]["signals"] if signal["status"] == "breach"}
         assert {"text_content", "unseen_words", "capitals", "text_length"} <= alarmed
-        assert "Not retrained: 1 of the last 3 windows" in said
-        assert "0 different texts since" in said
+        assert messages.LOOP_NOT_RETRAINED in said
+        assert messages.LOOP_NO_TEXTS_SINCE in said
 
         # People say where the stories belonged. The next window breaches, too, now for its accuracy as well.
         room.label(ids, monday)
@@ -156,8 +157,8 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             verdict, said = room.check(since, "tuesday", status=1, retrains=True)
             assert verdict["accuracy"]["status"] == "breach"
             assert "Retraining, because" in said
-            assert "400 different texts since" in said
-            assert "Version 2 passed the gate" in said, said
+            assert messages.LOOP_TEXTS_SINCE in said
+            assert messages.LOOP_PASSED in said, said
             # It was the champion's own experiment, and no other one, that was run.
             first, second = registry.by_version("1"), registry.by_version("2")
             for tag in (
@@ -188,7 +189,7 @@ def test_the_loop_closes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         verdict, said = room.check(since, "wednesday", status=0)
         assert verdict["status"] == "ok", verdict["summary"]
         assert verdict["model"]["version"] == "2"
-        assert "live texts that were held out" in " ".join(verdict["notes"])
+        assert messages.LOOP_HELD_OUT in " ".join(verdict["notes"])
         assert said.strip() == ""
         assert after > 0.85 > before + 0.05
 

@@ -17,6 +17,7 @@ from classifier.manifest import write_manifest
 from service.answers import ModelCard
 from service.inference.model_follower import ChampionFollower
 from stores.settings import SigningSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 from tests.support.engines import asgi_client, running_engine
 from tests.support.networks import quantise, seal_anew, sealed_network_bundle
@@ -97,7 +98,7 @@ def test_a_missing_device_is_reported_and_nothing_is_served(network_bundle, tmp_
         assert follower.served.classifier.device == "cuda"
     else:
         assert follower.served is None
-        assert "the device cuda is asked for" in str(follower.state.problem)
+        assert messages.DEVICE_KIND_UNSUITABLE in str(follower.state.problem)
 
 
 def test_the_model_card_says_how_int8_agrees_with_float32_here(network_bundle, tmp_path):
@@ -133,7 +134,7 @@ def test_int8_that_differs_is_refused_and_the_card_says_why(network_bundle, tmp_
     follower = ChampionFollower(tracking, SigningSettings(), poll_seconds=0.1, precision="int8")
     follower.poll()
     assert follower.served is None
-    assert "model.int8.onnx is asked for, and is not run" in str(follower.state.problem)
+    assert messages.PRECISION_INT8_NOT_RUN in str(follower.state.problem)
     auto = ChampionFollower(tracking, SigningSettings(), poll_seconds=0.1)
     auto.poll()
     assert auto.served is not None

@@ -205,6 +205,6 @@ def test_a_promotion_whose_lease_ran_out_stops_and_is_repaired(
 @pytest.mark.parametrize("content", ["not JSON", "{}", "[]", '{"version": "2"}'])
 def test_an_intent_that_cannot_be_read_is_removed(registry: ModelRegistry, content: str) -> None:
     registry.client.set_registered_model_tag(registry.name, INTENT, content)
-    assert "could not be read" in registry.repair()[0]
+    assert messages.ALIAS_CHANGE_UNREADABLE in registry.repair()[0]
     assert registry.aliases()[CHAMPION] == "1"
     assert INTENT not in tags(registry)

@@ -160,7 +160,7 @@ def test_the_last_known_champion_scores_while_mlflow_is_away(
     run = batch.call("in.csv", "out.csv", MODEL_URI="", MLFLOW_TRACKING_URI=address)
 
     assert run.exit_code == 0, run.stderr
-    assert "version 1 of news was taken from the local cache" in " ".join(run.stderr.split())
+    assert messages.CACHED_VERSION_SERVED in " ".join(run.stderr.split())
     assert (tmp_path / "out.csv").is_file()
 
 

@@ -149,7 +149,7 @@ def test_a_local_ray_ends_with_the_command_and_keeps_results(
     _, said = run.communicate()
 
     assert run.returncode == 130, said
-    assert "Stopped. What is done is kept" in said
+    assert messages.BATCH_STOPPED in said
     assert len(family) > 3, "Ray's own processes and a worker"
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert parts_done(job.target) >= 2
@@ -248,5 +248,5 @@ def test_what_cannot_be_done_is_refused_in_words(batch: BatchCommand, tmp_path: 
     assert away.returncode == 1
     assert f"no Ray listens at {nobody}" in away.stderr
     assert local.exit_code == 2
-    assert "--ray-address and --workers belong to --engine ray" in local.stderr
+    assert messages.RAY_OPTIONS_WITHOUT_RAY in local.stderr
     assert "Traceback" not in away.stderr + local.stderr

@@ -75,7 +75,7 @@ def test_stray_quotes_beside_real_quoting(quote: str, tmp_path: Path) -> None:
         assert table.counts.refused == 50
     else:
         assert [row.number for row in rows if row.problem] == [11]
-        assert "text follows a closing quote" in (rows[10].problem or "")
+        assert golden_messages.DELIMITED_TEXT_AFTER_QUOTE in (rows[10].problem or "")
         assert rows[10].line == 12
         assert rows[11].values["text"] == "text 11, in quotes"
 
@@ -84,7 +84,7 @@ def test_text_after_a_closing_quote_is_kept_in_a_whole_row(tmp_path: Path) -> No
     lines = [f'"text {n}, quoted",a' for n in range(20)] + ['"No" is no answer,b']
     table, rows = read(written(tmp_path / "a.csv", "text,label\n" + "\n".join(lines)))
     assert (rows[-1].values, rows[-1].problem) == ({"text": '"No" is no answer', "label": "b"}, None)
-    assert any("kept as characters" in note and "21" in note for note in table.notes())
+    assert any(golden_messages.QUOTES_KEPT_AS_CHARACTERS in note and "21" in note for note in table.notes())
 
 
 def test_line_breaks_and_delimiters_in_quotes_are_not_mistaken(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_names_are_trimmed_and_given_faithfully(tmp_path: Path) -> None:
     table, rows = read(written(tmp_path / "a.csv", "\ufeffv1, v2,,\nspam, hello,,\nham, bye, rest,\n"))
     assert table.columns == ["v1", "v2", "", ""]
     assert rows[0].values == {"v1": "spam", "v2": " hello", "": "", "#4": ""}
-    assert any("without a name" in note for note in table.notes())
+    assert any(golden_messages.COLUMN_UNNAMED in note for note in table.notes())
     twice, rows = read(written(tmp_path / "b.csv", "text,label,label\nhello,a,b\n"))
     assert twice.columns == ["text", "label", "label"]
     assert rows[0].values == {"text": "hello", "label": "a", "label#3": "b"}

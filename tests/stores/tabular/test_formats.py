@@ -36,7 +36,7 @@ def test_a_file_of_another_format_is_called_by_its_name(content: bytes, said: st
     path.write_bytes(content)
     with pytest.raises(TableFormatUnknown, match=said) as refusal:
         open_table(path)
-    assert "Read are CSV (.csv)" in str(refusal.value)
+    assert messages.FORMATS_READ in str(refusal.value)
 
 
 def test_a_workbook_is_known_whatever_its_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from stores.promotion import label_tags
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import TOPICS, registered, sealed_tfidf_bundle
 from tests.support.registries import with_tables
 from training.commands.cli import main
@@ -52,13 +53,13 @@ def test_data_check_shows_findings_and_grave_ones_are_status_2(var: Path) -> Non
     arguments = ["data-check", "quickstart", "--set", "data.limit=120"]
     passed = invoke(*arguments)
     assert passed.exit_code == 0
-    assert "No text has a copy in another part" in passed.stdout
-    assert "minilm_3 reads 128 tokens and so cuts 100% of the training texts" in passed.stdout
+    assert messages.DATA_NO_COPIES in passed.stdout
+    assert messages.DATA_TEXTS_CUT in passed.stdout
     (page,) = (var / "reports").glob("quickstart-data-*/data.html")
-    assert "The data passes its checks, with warnings" in page.read_text(encoding="utf-8")
+    assert messages.DATA_CHECKS_WARNED in page.read_text(encoding="utf-8")
     grave = invoke(*arguments, "--set", "data.checks.imbalance={warn: 1, stop: 1.1}")
     assert grave.exit_code == 2
-    assert "the data did not pass its checks: 5 classes" in grave.stderr
+    assert messages.DATA_CHECKS_REFUSED in grave.stderr
     assert "data.checks" in grave.stderr
 
 
@@ -81,10 +82,10 @@ def test_promote_and_rollback_move_the_alias(tmp_path: Path, var: Path) -> None:
     for name, strength in (("one", 1.0), ("two", 10.0)):
         sealed_tfidf_bundle(tmp_path / name, strength=strength)
         registered(registry, tmp_path / name, promote=name == "one")
-    assert "Version 2 of news is champion" in invoke("promote", "2").stdout
-    assert "Version 2 of news is champion already" in invoke("promote", "2").stdout
+    assert messages.CHAMPION_NOW in invoke("promote", "2").stdout
+    assert messages.CHAMPION_ALREADY in invoke("promote", "2").stdout
     assert registry.aliases() == {"champion": "2", "previous": "1"}
-    assert "Version 1 of news is champion again" in invoke("rollback").stdout
+    assert messages.CHAMPION_AGAIN in invoke("rollback").stdout
     assert registry.aliases() == {"champion": "1", "previous": "2"}
 
     # A version with other labels, and one that the gate refused, are for a person to force.
@@ -103,7 +104,7 @@ def test_promote_and_rollback_move_the_alias(tmp_path: Path, var: Path) -> None:
     assert registry.accepted_labels() != accepted
     back = invoke("rollback")
     assert back.exit_code == 0
-    assert "Its labels are others than those of version 3" in back.stdout
+    assert messages.CHAMPION_OTHER_LABELS in back.stdout
     assert registry.accepted_labels() == accepted
 
 
@@ -115,9 +116,9 @@ def test_a_run_without_a_trainable_winner_trains_nothing(var: Path) -> None:
         "--set", "candidates.minilm_3.weights=no/such/folder/at/all", "--set", "candidates.tfidf_catboost=null",
     )  # fmt: skip
     assert failed.exit_code == 2
-    assert "no candidate of quickstart that may win can be trained" in failed.stderr
-    assert "minilm_3 cannot be trained" in failed.stdout
-    assert "Candidates of quickstart" not in failed.stdout, "known before the other candidates are trained"
+    assert messages.CANDIDATES_NONE_TRAINABLE in failed.stderr
+    assert messages.CANDIDATE_LEFT_OUT in failed.stdout
+    assert messages.CANDIDATES_COMPARED not in failed.stdout, "known before the other candidates are trained"
     assert not list((var / "training").glob("*/tfidf_logreg*"))
     assert ModelRegistry(TrackingSettings(var_dir=var)).versions() == []
 

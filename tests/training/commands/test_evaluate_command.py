@@ -37,7 +37,7 @@ def test_a_run_of_several_candidates_is_compared(first_run: Trained) -> None:
     conclusion = (report / "conclusion.md").read_text(encoding="utf-8")
     by_name = {item.name: item for item in first_run.outcome.evaluated}
     winner = by_name["minilm_3"]
-    assert "The validation part chose **minilm_3** among the candidates that may win." in conclusion
+    assert messages.CHOICE_OF_VALIDATION in conclusion
     assert f"On {winner.test.texts} test texts" in conclusion
     assert str(winner.test.macro_f1) in conclusion
     for name, item in by_name.items():
@@ -47,7 +47,7 @@ def test_a_run_of_several_candidates_is_compared(first_run: Trained) -> None:
     quality = max(by_name.values(), key=lambda item: item.test.macro_f1.value)
     choice = next(line for line in conclusion.splitlines() if line.startswith("- For quality alone"))
     assert f"**{quality.name}**" in choice
-    assert "What to choose" in first_run.printed
+    assert messages.CHOICE_TITLE in first_run.printed
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_registered_version_is_judged_on_a_file(first_run: Trained, tmp_path: 
         missing = invoke("evaluate", "nobody", "--data", str(file))
         nothing = invoke("evaluate", "champion", "--data", str(tmp_path / "none.csv"))
     assert evaluated.exit_code == 0, evaluated.output
-    assert "may have seen some of them" in evaluated.stdout
+    assert messages.EVALUATED_ON_SEEN_TEXTS in evaluated.stdout
     found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert found["texts"] == len(set(texts))
     assert found["macro_f1"]["low"] <= found["macro_f1"]["value"] <= found["macro_f1"]["high"]
@@ -82,7 +82,7 @@ def test_a_registered_version_is_judged_on_a_file(first_run: Trained, tmp_path: 
     assert pictures == {"confusion_matrix.png", "class_f1.png", "metrics.png", "reliability.png"}
     # On its own test part it is as good as the run said.
     assert own.exit_code == 0
-    assert "may have seen" not in own.stdout
+    assert messages.EVALUATED_ON_SEEN not in own.stdout
     again = json.loads((tmp_path / "own" / "evaluation.json").read_text())
     scores = next(item for item in first_run.outcome.evaluated if item.name == "minilm_3").test
     assert again["macro_f1"]["value"] == pytest.approx(scores.macro_f1.value)
@@ -117,7 +117,7 @@ def test_one_class_only_is_judged_and_said(tmp_path: Path) -> None:
     found = evaluate_model("m", classifier, part, source, remarks)
     answers = [classifier.labels[index] for index in classifier.predict(part.texts).argmax(axis=1)]
     assert found.scores.accuracy.value == pytest.approx(answers.count(labels[0]) / len(part))
-    assert any("No text has the label" in remark for remark in found.remarks)
+    assert any(messages.EVALUATED_LABEL_ABSENT in remark for remark in found.remarks)
 
 
 def test_keys_are_explained_at_any_depth() -> None:
@@ -126,10 +126,10 @@ def test_keys_are_explained_at_any_depth() -> None:
     assert top["seed"].default == "42"
     (epochs,) = [item for item in explain("candidates.mine.epochs") if "network" in item.kinds]
     assert epochs.key == "candidates.NAME.epochs"
-    assert "Passes over the training part" in epochs.meaning
+    assert messages.MEANING_OF_EPOCHS in epochs.meaning
     (share,) = explain("data.split.train_texts")
-    assert "Number of texts to learn from" in share.meaning
+    assert messages.MEANING_OF_TRAIN in share.meaning
     assert any(item.key == "candidates.NAME.awp.epsilon" for item in explain("candidates.x.awp"))
     assert "Jaccard" in invoke("explain", "data.near_duplicate_similarity").stdout
     wrong = invoke("explain", "data.split.trian")
-    assert (wrong.exit_code, "did you mean 'train'" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, messages.KEY_MISSPELT in wrong.stderr) == (2, True)

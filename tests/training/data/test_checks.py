@@ -129,7 +129,7 @@ def test_the_page_is_one_file_and_escapes_what_it_quotes(
     findings = Findings((planted,), {"en": 60, "unsure": 2})
     page = write_data_page(tmp_path, findings, clean[1], "news")
     written = page.read_text(encoding="utf-8")
-    assert "The data does not pass its checks" in written
+    assert messages.DATA_CHECKS_FAILED in written
     assert "&lt;script&gt;alert(1)" in written
     assert "<script>" not in written
     assert written.count("data:image/") == 3

@@ -125,7 +125,7 @@ def test_too_many_unusable_rows_are_refused_with_reasons(tmp_path: Path) -> None
     with pytest.raises(DataRefused) as refusal:
         load_data(DataConfig(source=str(path)), 0)
     message = str(refusal.value)
-    assert "3 of 44 rows are unusable" in message
+    assert messages.DATA_ROWS_UNUSABLE in message
     assert "max_refused=0.05" in message
     assert "3 empty (rows 41, 42, 43), 1 unlabelled (row 44)" in message
     assert len(load_data(DataConfig(source=str(path), max_refused=0.1), 0)) == 40

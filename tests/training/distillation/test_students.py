@@ -167,9 +167,9 @@ def test_distill_and_pareto_as_a_user_types_them(
     assert done.exit_code == 0, done.stderr
     for name in ("student", "student int8", "linear_student", "tfidf_logreg"):
         assert f"  {name}" in done.stdout
-    assert "On the Pareto front of quality, time and size:" in done.stdout
+    assert messages.PARETO_FRONT in done.stdout
     assert "dominates" in done.stdout
-    assert "Student linear_student against tfidf_logreg: macro-F1" in done.stdout
+    assert messages.STUDENT_COMPARED in done.stdout
     assert len(list((var / "reports").glob("*/students.md"))) == 1
 
     client = MlflowClient(tracking_uri=TrackingSettings().tracking_uri)
@@ -186,4 +186,4 @@ def test_distill_and_pareto_as_a_user_types_them(
     assert "student int8" in drawn.stdout
     (picture,) = (var / "reports").glob("pareto-distillation-*.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "no run of 'nothing'" in CliRunner().invoke(main, ["pareto", "nothing"]).stderr
+    assert messages.PARETO_NO_RUN in CliRunner().invoke(main, ["pareto", "nothing"]).stderr

@@ -105,8 +105,8 @@ def test_teachers_of_other_texts_or_kinds_are_reported(
     teacher = find_teacher(str(tfidf_bundle), splits, context("student"))
     assert teacher.network is None
     no_network, other_part = teacher.sentences()
-    assert "no network: it gives soft labels" in no_network
-    assert "may have seen some of the texts" in other_part
+    assert messages.TEACHER_NO_NETWORK in no_network
+    assert messages.TEACHER_SEEN_TEXTS in other_part
 
 
 def test_columns_follow_the_labels_of_the_data(network_bundle: Path, splits: Splits, context: Make) -> None:

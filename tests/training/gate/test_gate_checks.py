@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from classifier.runtime import Probabilities
+from tests import golden_messages as messages
 from training.config.evaluation import GateConfig
 from training.data import Part
 from training.evaluation.behaviour import Behaviour, BehaviourTest, Kind
@@ -66,7 +67,7 @@ def test_one_text_of_a_small_class_is_noise_and_is_said_to_be() -> None:
     assert fall.outcome == "unsure"
     assert found.promoted
     check = next(check for check in found.checks if check.name == "class_fall")
-    assert "too few test texts to rule it out: small (12 texts)" in check.words
+    assert messages.GATE_TOO_FEW_TEXTS in check.words
 
 
 def test_a_class_that_is_lost_blocks_however_small() -> None:
@@ -156,7 +157,7 @@ def test_behaviour_warns_or_blocks_as_the_experiment_says(kind: Kind) -> None:
     warned = decided(answers(), None, None, behaviour)
     assert warned.promoted
     assert outcomes(warned)[f"{kind}_x"] == "warning"
-    assert "What must hold: 0.700" in warned.reasons[-1]
+    assert messages.GATE_HELD in warned.reasons[-1]
     blocking = GateConfig.model_validate({"behaviour": {"on_failure": "block"}})
     assert not decided(answers(), None, blocking, behaviour).promoted
     lower = GateConfig.model_validate({"behaviour": {"on_failure": "block", f"{kind}_min": 0.7}})
@@ -167,5 +168,5 @@ def test_the_page_in_words_lists_every_check() -> None:
     page = decided(answers(), answers(large=120, middle=60), GateConfig(max_megabytes=10)).as_markdown(
         "new", "quickstart"
     )
-    assert "# new stays challenger" in page
+    assert messages.GATE_STAYS_CHALLENGER in page
     assert "| Size | 20.0 MB | at most 10 MB | failed |" in page

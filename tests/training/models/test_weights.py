@@ -281,7 +281,7 @@ def test_texts_that_the_tokenizer_does_not_know_are_refused(bert: Path) -> None:
 def test_a_vocabulary_of_the_other_case_is_refused(tmp_path: Path) -> None:
     folder = saved(tmp_path / "cased", BertModel(bert_config()), do_lower_case=False)
     shouted = tuple(text.upper() for text in TEXTS)
-    assert "100.0% of the tokens" in str(checked(folder, shouted).refused["it"])
+    assert messages.TOKENS_ALL_UNKNOWN in str(checked(folder, shouted).refused["it"])
 
 
 # -- done knowingly, and said -----------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def test_a_run_in_which_none_may_win_ends_before_training(bert: Path) -> None:
     bad = NetworkConfig(weights=str(bert), max_length=99)
     with pytest.raises(NoCandidateLeft, match=messages.NO_CANDIDATE_LEFT):
         _said(_experiment({"bad": bad, "linear": LogregConfig()}, baselines_may_win=False))
-    assert "cannot be trained" in _said(_experiment({"bad": bad, "linear": LogregConfig()}))
+    assert messages.CANDIDATE_UNTRAINABLE in _said(_experiment({"bad": bad, "linear": LogregConfig()}))
 
 
 def test_a_student_starts_from_its_teacher_not_from_weights() -> None:

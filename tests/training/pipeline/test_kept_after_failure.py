@@ -13,6 +13,7 @@ from classifier.manifest import sha256_of
 from stores.errors import StoreError
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.registries import DATABASE, with_tables
 from tests.training.pipeline.test_hostile_names import run, small, write_texts
 from training.errors import NoCandidateLeft
@@ -61,7 +62,7 @@ def test_what_is_trained_outlives_a_later_failure(
 
     mend()
     outcome, printed = run(var, small(path))
-    assert "logreg: was trained by an earlier run" in printed
+    assert messages.EARLIER_RUN_TRAINED_LOGREG in printed
     assert outcome.failed == {}
     assert outcome.version is not None
     registry = ModelRegistry(TrackingSettings(var_dir=var))
@@ -88,17 +89,17 @@ def test_an_unevaluated_candidate_is_kept_after_a_success(tmp_path: Path) -> Non
     mend = _refusing("metrics", runs_of_other)(var)
     first, printed = run(var, small(path, candidates=candidates))
     assert sorted(first.failed) == ["hopeless", "other"]
-    assert "What is trained of other is kept" in printed
-    assert "What is trained of hopeless" not in printed
+    assert messages.KEPT_AFTER_FAILURE in printed
+    assert messages.KEPT_OF_NO_CANDIDATE not in printed
     (kept,) = (var / "training").glob("*/*")
     assert kept.name.startswith("other-"), "nothing else is left, and no note of an interrupted run"
 
     mend()
     candidates["other"]["note"] = "in other words"
     second, printed = run(var, small(path, candidates=candidates))
-    assert "other: was trained by an earlier run" in printed
+    assert messages.EARLIER_RUN_TRAINED_OTHER in printed
     assert "logreg: was trained" not in printed
-    assert "Resuming the interrupted run" not in printed
+    assert messages.RUN_RESUMED not in printed
     assert second.report != first.report
     other = next(item for item in second.evaluated if item.name == "other")
     assert other.trained.figures["training_seconds"] > 0
@@ -123,7 +124,7 @@ def test_what_is_no_longer_the_same_is_trained_anew(tmp_path: Path) -> None:
 
     mend()
     outcome, printed = run(var, small(path))
-    assert "was trained by an earlier run" not in printed
+    assert messages.EARLIER_RUN_TRAINED not in printed
     registry = ModelRegistry(TrackingSettings(var_dir=var))
     files = {item.name for item in registry.fetch(registry.latest()).iterdir()}
     assert "model.int8.onnx" not in files

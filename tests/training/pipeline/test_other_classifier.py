@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from stores.promotion import labels_digest
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 from tests.support.registries import with_tables
 from training.commands.cli import main
@@ -76,7 +77,7 @@ def test_only_the_same_classifier_gets_an_alias_unasked(
     assert "no alias" in other.stdout
     assert "training promote 2 --model tickets --force" in " ".join(other.stdout.split())
     assert registry.aliases() == {"champion": "1"}
-    assert "adds ham and spam" in registry.by_version("2").tags["alias_withheld"]
+    assert messages.LABELS_ADDED in registry.by_version("2").tags["alias_withheld"]
     refused = train("promote", "2", status=2)
     assert "--force" in refused.stderr
 
@@ -84,7 +85,7 @@ def test_only_the_same_classifier_gets_an_alias_unasked(
     monkeypatch.chdir("/")
     retrained = ("run", "models:/tickets/1", "--once", f"data.live.source={tmp_path / 'live.jsonl'}")
     dry = train(*retrained, "--dry-run")
-    assert "would train logreg and register the best as tickets" in " ".join(dry.stdout.split())
+    assert messages.DRY_RUN in " ".join(dry.stdout.split())
     grave = train(*retrained, "--dry-run", *GRAVE, status=2)
     assert "data.checks" in grave.stderr
     assert len(registry.versions()) == 2

@@ -24,6 +24,7 @@ from classifier.manifest import sha256_of
 from classifier.reference import read_reference
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.browser import chromium
 from tests.training.conftest import Trained, environment
 from training.config.evaluation import AnalysisConfig
@@ -62,7 +63,7 @@ def test_first_winner_becomes_champion_with_its_reasons(first_run: Trained) -> N
     assert champion.version == first_run.outcome.version.version == "1"
     assert champion.tags["candidate"] == "minilm_3"
     assert champion.tags["gate"] == "passed"
-    assert "no champion yet" in champion.tags["gate_reasons"]
+    assert messages.GATE_NO_CHAMPION in champion.tags["gate_reasons"]
     assert float(champion.tags["test_macro_f1_low"]) <= float(champion.tags["test_macro_f1"])
 
 
@@ -72,7 +73,7 @@ def test_baseline_does_not_win_but_is_said_to_be_as_good(first_run: Trained) -> 
         by_name["tfidf_logreg"].validation.macro_f1.value > by_name["minilm_3"].validation.macro_f1.value
     ), "at this size the baseline is better, which makes the case"
     assert first_run.outcome.winner == "minilm_3"
-    assert "The baseline tfidf_logreg is" in first_run.printed
+    assert messages.BASELINE_COMPARED in first_run.printed
 
 
 def test_failed_candidate_is_reported_and_loses_nobody_else(first_run: Trained) -> None:
@@ -180,7 +181,7 @@ def test_second_run_gives_the_same_model_and_only_challenges(first_run: Trained,
     assert aliases == {"champion": "1", "challenger": "2"}
     assert second_run.outcome.decision is not None
     assert not second_run.outcome.decision.promoted
-    assert "same answer to each" in " ".join(second_run.outcome.decision.reasons)
+    assert messages.GATE_SAME_ANSWERS in " ".join(second_run.outcome.decision.reasons)
     assert _registry(first_run).by_version("2").tags["compared_with_version"] == "1"
 
 
@@ -219,8 +220,8 @@ def test_the_gate_page_shows_the_decision(first_run: Trained, second_run: Traine
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             assert page.evaluate("[...document.images].every(image => image.naturalWidth > 100)")
             words = page.inner_text("body")
-            assert "Macro-F1 on the test part" in words
-            assert ("Confusion matrix of the champion" in words) == (path is second)
+            assert messages.PAGE_MACRO_F1 in words
+            assert (messages.GATE_CONFUSION_OF_CHAMPION in words) == (path is second)
         assert all(url.startswith(("file:", "data:")) for url in asked)
     assert "<blockquote>" not in travelling.read_text(encoding="utf-8"), "texts stay out of the bundle"
 
@@ -237,7 +238,7 @@ def test_behaviour_is_a_metric_of_the_run_and_a_version_tag(first_run: Trained, 
 
 
 def test_the_data_are_checked_before_anything_is_trained(first_run: Trained) -> None:
-    assert "No text has a copy in another part" in first_run.printed
+    assert messages.DATA_NO_COPIES in first_run.printed
     assert (first_run.outcome.report / "data" / "data.html").is_file()
     client = MlflowClient(tracking_uri=TrackingSettings(var_dir=first_run.var).tracking_uri)
     parent = client.get_run(first_run.outcome.run_id)
@@ -251,7 +252,7 @@ def test_the_data_are_checked_before_anything_is_trained(first_run: Trained) -> 
 def test_mistakes_are_written_down_and_stay_out_of_the_bundle(first_run: Trained, tmp_path: Path) -> None:
     report = first_run.outcome.report
     page = (report / "minilm_3" / "errors" / "errors.html").read_text(encoding="utf-8")
-    assert "Mistakes of minilm_3" in page
+    assert messages.PAGE_MISTAKES in page
     with (report / "minilm_3" / "errors" / "mistakes.csv").open(encoding="utf-8", newline="") as file:
         mistakes = list(csv.DictReader(file))
     winner = next(item for item in first_run.outcome.evaluated if item.name == "minilm_3")
@@ -272,7 +273,7 @@ def test_mistakes_are_written_down_and_stay_out_of_the_bundle(first_run: Trained
     metrics = client.get_run(first_run.outcome.run_id).data.metrics
     listed = sum(metrics[f"probable_label_errors_{part}"] for part in ("train", "validation", "test"))
     if not listed:
-        assert "No label looks wrong" in first_run.printed
+        assert messages.LABELS_NONE_WRONG in first_run.printed
         return
     with (report / "label_errors.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == listed

@@ -17,6 +17,7 @@ from service.batch import main as batch
 from stores.predictions import PredictionStore
 from stores.registry import ModelRegistry
 from stores.settings import PredictionSettings, TrackingSettings
+from tests import golden_messages as messages
 from tests.support.bundles import bbc_part
 from tests.support.predictions import prediction
 from tests.training.conftest import environment
@@ -88,7 +89,7 @@ def test_below_the_floor_there_is_no_champion(desk: Path) -> None:
     assert registry.aliases() == {"challenger": version.version}
     assert version.name == "support_tweets"
     assert version.tags["gate_min_macro_f1"].startswith("failed")
-    assert "below the floor of 1" in version.tags["gate_reasons"]
+    assert messages.GATE_BELOW_FLOOR in version.tags["gate_reasons"]
     assert float(version.tags["test_macro_f1"]) > 0.7
 
 
@@ -111,7 +112,7 @@ def test_a_failure_is_logged_as_an_error(desk: Path) -> None:
     before = len(log.read_text().splitlines())
     failed = CliRunner().invoke(training, ["run", "support_tweets"])
     assert failed.exit_code == 2
-    assert "there is no file twcs.csv; name a file with data.source" in failed.stderr
+    assert messages.DATA_CSV_MISSING in failed.stderr
     *_, last = (json.loads(line) for line in log.read_text().splitlines()[before:])
     assert (last["level"], last["event"], last["error"]) == ("ERROR", "failed", "SourceNotFound")
     assert "SourceNotFound" in last["traceback"]

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from classifier.manifest import sha256_of
 from stores.registry import ModelRegistry
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.support.killing import STEP
 from tests.support.registries import with_tables
 from tests.training.conftest import TINY, Trained, environment, trained
@@ -54,9 +55,9 @@ def test_a_killed_run_is_gone_on_with(first_run: Trained, tmp_path: Path) -> Non
 
     run = trained(var, *OVERRIDES)
     printed = " ".join(run.printed.split())
-    assert "Resuming the interrupted run" in printed
-    assert "static_linear: was trained by an earlier run" in printed
-    assert "minilm_3: resumes from step 3 of " in printed
+    assert messages.RUN_RESUMED in printed
+    assert messages.EARLIER_RUN_TRAINED_LINEAR in printed
+    assert messages.RUN_RESUMED_AT_STEP in printed
     # The same weights, to the last bit, as a run that was neither killed nor kept checkpoints.
     assert _network(run) == _network(first_run)
     assert list((var / "training").iterdir()) == []

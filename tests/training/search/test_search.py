@@ -16,6 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from stores.settings import TrackingSettings
+from tests import golden_messages as messages
 from tests.training.conftest import environment
 from tests.training.search.conftest import Ran
 from training.config.tfidf import PerceptronConfig
@@ -88,7 +89,7 @@ def test_pictures_and_tables_show_the_search_and_the_balance(ran: Ran) -> None:
     importances = json.loads((report / "search" / "trials.json").read_text())["importances"]
     assert set(importances) == {"learning_rate", "hidden", "epochs"}
     assert sum(importances.values()) == pytest.approx(1, abs=0.01)
-    assert "Precision and recall on the validation part" in ran.printed
+    assert messages.SEARCH_CURVES in ran.printed
     with environment(ran.var):
         (table,) = comparison_tables(None, every=False)
     assert table.row_count == 3, "trials are no candidates"

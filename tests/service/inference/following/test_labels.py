@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import golden_messages as messages
 from tests.service.inference.following.conftest import Watched
 from tests.support.bundles import registered, sealed_tfidf_bundle
 
@@ -27,8 +28,8 @@ def test_other_labels_are_not_served_until_they_are_accepted(
     registered(registry, other_labels)  # the alias moves, and nobody accepts the labels
     watched.follower.poll()
     assert watched.version == "1"
-    assert "version 2 has other labels" in watched.problem
-    assert "(adds science and sport; lacks sports and tech)" in watched.problem
+    assert messages.OTHER_LABELS in watched.problem
+    assert messages.OTHER_LABELS_LISTED in watched.problem
     assert "version 1 keeps answering" in watched.problem
     assert watched.refused == [False, True]
     assert watched.failures == 1
@@ -37,12 +38,12 @@ def test_other_labels_are_not_served_until_they_are_accepted(
     restarted = Watched(settings)
     restarted.follower.poll()
     assert restarted.version == "1"
-    assert "version 2 has other labels" in restarted.problem
+    assert messages.OTHER_LABELS in restarted.problem
     fresh = Watched(settings.model_copy(update={"var_dir": settings.var_dir / registry.name}))
     fresh.follower.poll()
     assert fresh.version is None
-    assert "version 2 has other labels" in fresh.problem
-    assert "are not accepted" in (fresh.follower.state.advice or "")
+    assert messages.OTHER_LABELS in fresh.problem
+    assert messages.OTHER_LABELS_REFUSED in (fresh.follower.state.advice or "")
 
     registry.promote("2", accept_labels=True)
     for each in (watched, restarted, fresh):
@@ -69,7 +70,7 @@ def test_without_accepted_labels_the_last_served_ones_decide(settings, registry,
     restarted = Watched(settings)
     restarted.follower.poll()
     assert restarted.version == "1"
-    assert "version 2 has other labels" in restarted.problem
+    assert messages.OTHER_LABELS in restarted.problem
     database = home / "mlflow.db"
     content = database.read_bytes()
     database.write_bytes(b"this is no database any more" * 1000)

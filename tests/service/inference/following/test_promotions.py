@@ -9,6 +9,7 @@ from typing import get_args
 
 from service.inference.follower_state import ProblemReason
 from service.observability.metrics import Metrics
+from tests import golden_messages as messages
 from tests.service.inference.following.conftest import Watched
 from tests.support.bundles import registered
 
@@ -17,7 +18,7 @@ def test_nothing_registered_says_what_to_do(settings):
     watched = Watched(settings)
     watched.follower.poll()
     assert watched.version is None
-    assert "has no 'champion': train one with `python -m training run`" in watched.problem
+    assert messages.CHAMPION_MISSING in watched.problem
     assert watched.follower.state.advice == watched.problem
     assert watched.failures == 1
 

@@ -6,6 +6,7 @@ import hashlib
 import socket
 import time
 
+from tests import golden_messages as messages
 from tests.service.inference.following.conftest import Watched
 from tests.support.bundles import registered
 from tests.support.engines import tracking_in
@@ -21,7 +22,7 @@ def test_without_mlflow_the_last_known_champion_is_served(settings, registry, bu
         watched = Watched(settings)
         watched.follower.poll()
         assert watched.version == "1"
-        assert "MLflow at sqlite" in watched.problem
+        assert messages.MLFLOW_AWAY in watched.problem
         assert watched.follower.state.last_poll is None
         watched.follower.poll()
         assert len(watched.swaps) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from classifier import SigningKeys
+from tests import golden_messages as messages
 from tests.service.inference.following.conftest import Watched
 from tests.support.bundles import registered, sealed_tfidf_bundle
 
@@ -14,7 +15,7 @@ def test_an_unsigned_champion_is_refused_when_a_key_is_set(settings, registry, b
     watched = Watched(settings, key="a signing key")
     watched.follower.poll()
     assert watched.version is None
-    assert "is not signed" in watched.problem
+    assert messages.VERSION_NOT_SIGNED in watched.problem
     sealed_tfidf_bundle(tmp_path / "signed", signing_key="a signing key")
     registered(registry, tmp_path / "signed", keys=SigningKeys("a signing key"))
     watched.follower.poll()
@@ -34,7 +35,7 @@ def test_a_signed_version_in_the_place_of_another_is_refused(settings, registry,
     forget, watched.follower._source.forget = watched.follower._source.forget, lambda wanted: False
     watched.follower.poll()
     assert watched.version == "1"
-    assert "not the one that was signed as" in watched.problem
+    assert messages.SIGNED_AS_OTHER_VERSION in watched.problem
     assert watched.reasons[-1] == "untrusted"
     # Where the registry has the right files, the copy in the cache is replaced by them.
     watched.follower._source.forget = forget

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow.store.model_registry.sqlalchemy_store  # noqa: F401 - else each child imports it
 from mlflow import MlflowClient
 
 from stores.alias_changes import CHAMPION, AliasChanges

@@ -180,6 +180,7 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: Path) -> None:
         "alert_states",
         "label_batches",
         "label_queue",
+        "accepted_windows",
         "tombstones",
         "secrets",
     }

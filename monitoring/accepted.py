@@ -6,9 +6,9 @@ accept it: its texts are then part of what later windows are compared with. What
 - the acceptance is a row of the prediction store with its window, its person and its time; it holds for one version;
 - the texts stay predictions of the store. They are drawn anew for each check, so retention and erasure reach them;
 - all accepted windows together give at most as many texts as the reference of the bundle has, each the same share;
-- predictions of the window that is judged are never part of its own reference.
+- predictions of the window that is judged are not part of the reference it is compared with.
 
-A *weekly* window stands for the same time of every week, such as a weekend, and is used by `monitoring.rhythm` only.
+A *weekly* window describes the same time of every week, such as a weekend, and is used by `monitoring.rhythm` only.
 Accuracy and expected accuracy rest on the bundle's reference alone, whose labels are known.
 """
 
@@ -105,7 +105,7 @@ def accept_window(
         until: seconds since the epoch, not after `now`.
         settings: which sources count, and how many texts are needed.
         by: the person.
-        weekly: whether the window stands for the same time of every week only.
+        weekly: whether the window describes the same time of every week only.
         now: seconds since the epoch.
 
     Raises:

@@ -13,7 +13,7 @@ from stores.predictions import LabelledPrediction
 def live_profile(
     rows: Sequence[LabelledPrediction], reference: pd.DataFrame, *, with_text: bool
 ) -> pd.DataFrame:
-    """Predictions with the columns of `reference` that can be told of them; none says what is true.
+    """Predictions with those columns of `reference` that can be computed without true labels.
 
     Args:
         rows: predictions, each text once.

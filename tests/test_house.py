@@ -111,7 +111,7 @@ def test_the_check_sees_what_it_should() -> None:
 def folder_imports(room: str) -> dict[str, set[str]]:
     """Folder of a room → other folders of it that its files import, also inside functions and for types only.
 
-    A file that lies in the room itself stands for itself: some are below all folders (errors, settings), others above
+    A file directly in the package counts as a folder: some are below all folders (errors, settings), others above
     (the application). `__main__.py` is left out: it starts a command, and nothing imports it.
     """
 

@@ -27,7 +27,7 @@ class AcceptedWindow:
     until: float
     """The window ends before it."""
     weekly: bool
-    """Whether it stands for the same time of every week only."""
+    """Whether it describes the same time of every week only."""
     texts: int
     """Different texts that it had when it was accepted."""
     accepted_by: str

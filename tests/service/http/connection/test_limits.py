@@ -67,7 +67,7 @@ def test_a_large_body_costs_what_its_bytes_cost(server, path, body, code, field)
     assert ended.user + ended.system - started.user - started.system < 5  # 19 s before there were limits
 
 
-def test_a_large_body_keeps_nobody_waiting(server):
+def test_a_large_body_does_not_delay_other_requests(server):
     """While one of 8 MB is read, refused or classified, probes are answered on another connection."""
     with RawConnection(server) as large, RawConnection(server) as probe:
         large.send(post("/classify", b'{"text": ["' + b"word " * 20_000 + b'"]}'))

@@ -25,7 +25,7 @@ def test_other_labels_are_not_served_until_they_are_accepted(
     watched = Watched(settings)
     registered(registry, bundle)
     watched.follower.poll()
-    registered(registry, other_labels)  # the alias moves, and nobody accepts the labels
+    registered(registry, other_labels)  # the alias moves, and the labels are not accepted
     watched.follower.poll()
     assert watched.version == "1"
     assert messages.OTHER_LABELS in watched.problem

@@ -110,11 +110,11 @@ def test_the_kind_of_problem_is_a_gauge_with_known_labels():
     assert sum(values().values()) == 0
 
 
-def test_the_follower_survives_what_nobody_foresaw(settings, monkeypatch):
+def test_the_follower_survives_unexpected_errors(settings, monkeypatch):
     watched = Watched(settings)
 
     def broken() -> None:
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("unexpected")
 
     monkeypatch.setattr(watched.follower._source, "target", broken)
     watched.follower.start()
